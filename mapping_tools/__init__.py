@@ -1,0 +1,1 @@
+"""Tools that maintain the mapping from external tags (Danbooru's) to the board's own tags."""
