@@ -14,6 +14,7 @@ TagdeskError
 │   └── InferenceRejected     Triton refuses the request: names, dtypes, dims, unknown version
 ├── Conflict              the row changed since the caller saw it
 ├── NotFound              no such row
+├── Unauthenticated       no token, or one that is unknown, expired or revoked
 ├── Forbidden             the row exists, the caller may not touch it
 └── InvalidInput          the caller's input is at fault
 
@@ -110,6 +111,12 @@ class NotFound(TagdeskError):
     """No such row."""
 
     code = "not_found"
+
+
+class Unauthenticated(TagdeskError):
+    """No token, or one that is unknown, expired or revoked."""
+
+    code = "unauthenticated"
 
 
 class Forbidden(TagdeskError):
