@@ -1,0 +1,1 @@
+"""From an address to tensors: fetch within limits, decode in expendable processes, letterbox exactly."""

@@ -1,0 +1,1 @@
+"""Tensors → scores: the one place that speaks to Triton."""
