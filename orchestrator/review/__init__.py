@@ -1,0 +1,1 @@
+"""Verdicts of people on suggestions: the rules of DESIGN 5, over the store."""

@@ -1,0 +1,96 @@
+"""Counts per tag, kept beside the rows they count: pending suggestions by confidence, and links.
+
+Written last in a transaction, as net deltas in tag order, so that two units never wait for each other's
+counters in opposite order, and a hot tag's row is held for the shortest time.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from orchestrator.store.transaction import Transaction
+
+BUCKET = 500
+LAST_BUCKET = 19
+PENDING = "pending"
+LINKS = "links"
+
+
+def bucket(confidence: int) -> int:
+    """Return the 0.05-wide bucket, 0 … 19, of a confidence in ten-thousandths."""
+    return min(confidence // BUCKET, LAST_BUCKET)
+
+
+@dataclass(slots=True)
+class Deltas:
+    """Changes gathered during a unit, applied by its last statement."""
+
+    amounts: Counter[tuple[int, str, int]] = field(default_factory=Counter)
+
+    def pending(self, tag_id: int, confidence: int, change: int) -> None:
+        """`change` pending suggestions of this tag and confidence appeared (or, negative, went)."""
+        self.amounts[tag_id, PENDING, bucket(confidence)] += change
+
+    def links(self, tag_id: int, change: int) -> None:
+        """`change` links of this tag appeared (or, negative, went)."""
+        self.amounts[tag_id, LINKS, 0] += change
+
+    async def apply(self, tx: Transaction) -> None:
+        """Add everything that did not cancel out. Call it last."""
+        rows = sorted((key, amount) for key, amount in self.amounts.items() if amount)
+        await tx.insert_many(
+            "tag_counters",
+            ("tag_id", "measure", "bucket", "amount"),
+            [(tag_id, measure, number, amount) for (tag_id, measure, number), amount in rows],
+            on_duplicate="amount = amount + VALUES(amount)",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TagCount:
+    """`pending` by 0.05 bucket, lowest first; `links` in all."""
+
+    tag_id: int
+    pending: tuple[int, ...]
+    links: int
+
+
+async def load(tx: Transaction) -> tuple[TagCount, ...]:
+    """Return the counts of every tag that has any, in tag order."""
+    return _by_tag(await tx.fetch_rows("SELECT tag_id, measure, bucket, amount FROM tag_counters"))
+
+
+_COUNT = (
+    "SELECT tag_id, 'pending', LEAST(confidence DIV 500, 19) AS bucket, COUNT(*)"
+    " FROM suggestions WHERE status = 'pending' GROUP BY tag_id, bucket",
+    "SELECT tag_id, 'links', 0, COUNT(*) FROM tag_links GROUP BY tag_id",
+)
+
+
+async def recount(tx: Transaction) -> tuple[TagCount, ...]:
+    """Return what the counts should be, from the rows themselves (a scan)."""
+    return _by_tag([row for count in _COUNT for row in await tx.fetch_rows(count)])
+
+
+async def rebuild(tx: Transaction) -> None:
+    """Replace every counter by a recount. Share locks keep writers out of what has been counted."""
+    await tx.execute("DELETE FROM tag_counters")
+    for count in _COUNT:
+        await tx.execute(
+            f"INSERT INTO tag_counters (tag_id, measure, bucket, amount) {count} LOCK IN SHARE MODE"
+            " ON DUPLICATE KEY UPDATE amount = VALUES(amount)"
+        )
+
+
+def _by_tag(rows: list[tuple[int, str, int, int]]) -> tuple[TagCount, ...]:
+    amounts: Counter[tuple[int, str, int]] = Counter()
+    for tag_id, measure, number, amount in rows:
+        amounts[tag_id, measure, number] += int(amount)
+    tags = sorted({key[0] for key, amount in amounts.items() if amount})
+    return tuple(
+        TagCount(
+            tag_id=tag,
+            pending=tuple(amounts[tag, PENDING, number] for number in range(LAST_BUCKET + 1)),
+            links=amounts[tag, LINKS, 0],
+        )
+        for tag in tags
+    )

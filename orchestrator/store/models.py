@@ -1,0 +1,225 @@
+"""Model versions: what is registered, which one of each name is active, and how workers see them.
+
+A version's floors, strongest first: a row of `thresholds` for the label, one for its category, the version's
+own advice for the label, its advice for the category, the settings. Characters are off until a row of
+`thresholds` switches them on: their mappings must have been reviewed first.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.errors import Conflict, NotFound
+from orchestrator.records import (
+    SCORE_ONE,
+    Geometry,
+    Label,
+    LabelCategory,
+    ServedModel,
+    Thresholds,
+    VersionState,
+    Vocabulary,
+    as_score,
+)
+from orchestrator.settings import Settings
+from orchestrator.store import rules_version, thresholds
+from orchestrator.store.rows import moment
+from orchestrator.store.transaction import DuplicateKey, Row, Transaction
+
+NEVER = SCORE_ONE + 1
+SERVED_STATES = frozenset({VersionState.ACTIVE, VersionState.SHADOW})
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """A version as registration found it. Floors in ten-thousandths; None: no opinion.
+
+    `sha256`: of the graph that Triton serves, in hex. `manifest`: its JSON text. `label_floors`: by index.
+    """
+
+    name: str
+    version: int
+    source: str
+    vocabulary: Vocabulary
+    priority: int
+    sha256: str
+    geometry: Geometry
+    labels: tuple[Label, ...]
+    general_floor: int | None
+    board_floor: int | None
+    label_floors: dict[int, int]
+    manifest: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A registered version without its labels, as lists show it."""
+
+    id: int
+    name: str
+    version: int
+    state: VersionState
+    source: str
+    vocabulary: Vocabulary
+    sha256: str
+    created_at: datetime
+
+
+async def insert_version(tx: Transaction, new: NewVersion, *, state: VersionState) -> int:
+    """Add a version with its labels; returns its id. Raises Conflict when name and version are taken."""
+    red, green, blue = new.geometry.pad_colour
+    try:
+        version_id = await tx.insert(
+            "model_versions",
+            name=new.name,
+            version=new.version,
+            state=state,
+            source=new.source,
+            vocabulary=new.vocabulary,
+            priority=new.priority,
+            sha256=bytes.fromhex(new.sha256),
+            input_size=new.geometry.size,
+            pad_colour=red << 16 | green << 8 | blue,
+            resize_filter=new.geometry.filter,
+            general_floor=new.general_floor,
+            board_floor=new.board_floor,
+            manifest=new.manifest,
+        )
+    except DuplicateKey as error:
+        raise Conflict(f"{new.name} {new.version} is registered already", code="version_exists") from error
+    await tx.insert_many(
+        "labels",
+        ("model_version_id", "label", "name", "category", "floor"),
+        [
+            (version_id, lab.index, lab.name, lab.category, new.label_floors.get(lab.index))
+            for lab in new.labels
+        ],
+    )
+    await rules_version.bump(tx)
+    return version_id
+
+
+async def find(tx: Transaction, name: str, version: int) -> VersionRow | None:
+    """Return the version of this name and number, or None."""
+    row = await tx.fetch_one(
+        "SELECT * FROM model_versions WHERE name = :name AND version = :version", name=name, version=version
+    )
+    return None if row is None else _version_row(row)
+
+
+async def list_versions(tx: Transaction) -> list[VersionRow]:
+    """Return every version by name, the newest first."""
+    rows = await tx.fetch_all("SELECT * FROM model_versions ORDER BY name, version DESC")
+    return [_version_row(row) for row in rows]
+
+
+async def has_active(tx: Transaction, name: str) -> bool:
+    """Whether a version of this name is active."""
+    return (
+        await tx.fetch_one("SELECT id FROM model_versions WHERE active_name = :name", name=name) is not None
+    )
+
+
+async def set_active(tx: Transaction, version_id: int) -> None:
+    """Make a version the active one of its name; the one before is retired. Raises NotFound."""
+    row = await tx.fetch_one(
+        "SELECT name, state FROM model_versions WHERE id = :id FOR UPDATE", id=version_id
+    )
+    if row is None:
+        raise NotFound(f"no model version has the id {version_id}", code="version_not_found")
+    if row["state"] == VersionState.ACTIVE:
+        return
+    await tx.execute(
+        "UPDATE model_versions SET state = 'retired' WHERE name = :name AND state = 'active'",
+        name=row["name"],
+    )
+    await tx.execute(
+        "UPDATE model_versions SET state = 'active', activated_at = UTC_TIMESTAMP(6) WHERE id = :id",
+        id=version_id,
+    )
+    await rules_version.bump(tx)
+
+
+async def active(tx: Transaction, settings: Settings) -> list[ServedModel]:
+    """Return the active version of every name, the one that goes first in front."""
+    return await by_state(tx, settings, {VersionState.ACTIVE})
+
+
+async def by_state(
+    tx: Transaction, settings: Settings, states: Collection[VersionState] = SERVED_STATES
+) -> list[ServedModel]:
+    """Return the versions in these states with labels and effective thresholds, by priority."""
+    rows = await tx.fetch_all(
+        "SELECT * FROM model_versions WHERE state IN :states ORDER BY priority, name, version",
+        states=sorted(states),
+    )
+    overrides = await thresholds.load_all(tx)
+    return [
+        await _served(tx, row, settings, overrides.get(row["id"], thresholds.Overrides())) for row in rows
+    ]
+
+
+async def get(tx: Transaction, settings: Settings, version_id: int) -> ServedModel:
+    """Return one version as workers would see it. Raises NotFound."""
+    row = await tx.fetch_one("SELECT * FROM model_versions WHERE id = :id", id=version_id)
+    if row is None:
+        raise NotFound(f"no model version has the id {version_id}", code="version_not_found")
+    overrides = await thresholds.load_all(tx)
+    return await _served(tx, row, settings, overrides.get(version_id, thresholds.Overrides()))
+
+
+async def _served(
+    tx: Transaction, row: Row, settings: Settings, overrides: thresholds.Overrides
+) -> ServedModel:
+    labels = await tx.fetch_rows(
+        "SELECT label, name, category, floor FROM labels WHERE model_version_id = :id ORDER BY label",
+        id=row["id"],
+    )
+    # A category's row in the database stands above the version's advice for the labels in it.
+    by_label: dict[int, int] = {
+        index: floor
+        for index, _, category, floor in labels
+        if floor is not None and LabelCategory(category) not in overrides.by_category
+    }
+    by_label |= {label: NEVER if score is None else score for label, score in overrides.by_label.items()}
+    general = row["general_floor"]
+    board = row["board_floor"]
+    defaults: dict[LabelCategory, int | None] = {
+        LabelCategory.GENERAL: as_score(settings.min_confidence_danbooru) if general is None else general,
+        LabelCategory.CHARACTER: None,
+        LabelCategory.BOARD: as_score(settings.min_confidence_custom) if board is None else board,
+    }
+    floors = defaults | dict(overrides.by_category)
+    pad = row["pad_colour"]
+    return ServedModel(
+        id=row["id"],
+        name=row["name"],
+        version=row["version"],
+        state=VersionState(row["state"]),
+        source=row["source"],
+        vocabulary=Vocabulary(row["vocabulary"]),
+        geometry=Geometry(
+            row["input_size"], (pad >> 16 & 255, pad >> 8 & 255, pad & 255), row["resize_filter"]
+        ),
+        labels=tuple(Label(index, name, LabelCategory(category)) for index, name, category, _ in labels),
+        thresholds=Thresholds(
+            general=floors[LabelCategory.GENERAL],
+            character=floors[LabelCategory.CHARACTER],
+            board=floors[LabelCategory.BOARD],
+            by_label=by_label,
+        ),
+        priority=row["priority"],
+    )
+
+
+def _version_row(row: Row) -> VersionRow:
+    return VersionRow(
+        id=row["id"],
+        name=row["name"],
+        version=row["version"],
+        state=VersionState(row["state"]),
+        source=row["source"],
+        vocabulary=Vocabulary(row["vocabulary"]),
+        sha256=row["sha256"].hex(),
+        created_at=moment(row["created_at"]),
+    )

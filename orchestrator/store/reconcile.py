@@ -1,0 +1,164 @@
+"""Bring an image's suggestions in line with what the rules propose now.
+
+What becomes of a row (DESIGN 5); its `version` rises with every change that a reviewer could have seen:
+
+- pending, still proposed: scores brought up to date; no longer proposed: removed.
+- rejected, cleared: stay as they are; evidence is added.
+- approved: stays; pending again only when its link was removed and a person asked for this analysis.
+- a tag that is linked by now, or an ancestor of one that is, counts as not proposed: the rules ran on what
+  was linked before this transaction took the image's lock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.records import Evidence, ProposedSuggestion, SuggestionStatus
+from orchestrator.store import hierarchy, links
+from orchestrator.store.counters import Deltas
+from orchestrator.store.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A suggestion's row before the change."""
+
+    id: int
+    tag_id: int
+    status: SuggestionStatus
+    score: int
+    confidence: int
+    model_version_id: int
+    inferred: bool
+
+    def differs(self, proposal: ProposedSuggestion) -> bool:
+        """Whether bringing the row up to date would change anything that people see."""
+        return (self.score, self.confidence, self.model_version_id, self.inferred) != (
+            proposal.score,
+            proposal.confidence,
+            proposal.model_version_id,
+            proposal.inferred,
+        )
+
+
+async def reconcile(
+    tx: Transaction,
+    image_id: int,
+    proposals: Sequence[ProposedSuggestion],
+    deltas: Deltas,
+    *,
+    explicit: bool,
+) -> None:
+    """Apply `proposals` to an image whose row the caller has locked; what to count is added to `deltas`."""
+    stored = await _lock(tx, image_id)
+    applied = await links.applied_ids(tx, image_id)
+    redundant = applied.union(*(await hierarchy.ancestors_of(tx, applied)).values())
+    wanted = {p.tag_id: p for p in proposals if p.tag_id not in redundant}
+
+    gone = [
+        row for row in stored.values() if row.status is SuggestionStatus.PENDING and row.tag_id not in wanted
+    ]
+    updated: list[_Stored] = []
+    for tag_id, proposal in sorted(wanted.items()):
+        row = stored.get(tag_id)
+        if row is None:
+            deltas.pending(tag_id, proposal.confidence, +1)
+        elif row.status is SuggestionStatus.PENDING and row.differs(proposal):
+            deltas.pending(tag_id, row.confidence, -1)
+            deltas.pending(tag_id, proposal.confidence, +1)
+            updated.append(row)
+        elif row.status is SuggestionStatus.APPROVED and explicit:
+            deltas.pending(tag_id, proposal.confidence, +1)
+            updated.append(row)
+    for row in gone:
+        deltas.pending(row.tag_id, row.confidence, -1)
+
+    await _remove(tx, gone)
+    await _update(tx, [(row.id, wanted[row.tag_id]) for row in sorted(updated, key=lambda row: row.id)])
+    ids = {tag_id: row.id for tag_id, row in stored.items()}
+    ids |= await _insert(tx, image_id, [p for tag_id, p in sorted(wanted.items()) if tag_id not in stored])
+    undecided = {
+        ids[tag_id]
+        for tag_id in wanted
+        if (known := stored.get(tag_id)) is None or known.status is SuggestionStatus.PENDING
+    }
+    await _store_evidence(tx, {ids[tag]: p.evidence for tag, p in wanted.items()}, undecided)
+
+
+async def _lock(tx: Transaction, image_id: int) -> dict[int, _Stored]:
+    """Lock the image's suggestions in id order and return them by tag."""
+    rows = await tx.fetch_rows(
+        "SELECT id, tag_id, status, score, confidence, model_version_id, inferred FROM suggestions"
+        " WHERE image_id = :image_id ORDER BY id FOR UPDATE",
+        image_id=image_id,
+    )
+    return {
+        row[1]: _Stored(row[0], row[1], SuggestionStatus(row[2]), row[3], row[4], row[5], bool(row[6]))
+        for row in rows
+    }
+
+
+async def _remove(tx: Transaction, rows: Sequence[_Stored]) -> None:
+    if rows:
+        await tx.execute("DELETE FROM suggestions WHERE id IN :ids", ids=sorted(row.id for row in rows))
+
+
+async def _update(tx: Transaction, rows: Sequence[tuple[int, ProposedSuggestion]]) -> None:
+    for suggestion_id, proposal in rows:
+        await tx.execute(
+            """
+            UPDATE suggestions
+            SET status = 'pending', score = :score, confidence = :confidence, inferred = :inferred,
+                model_version_id = :model_version_id, version = version + 1,
+                decided_by = NULL, decided_at = NULL
+            WHERE id = :id
+            """,
+            id=suggestion_id,
+            score=proposal.score,
+            confidence=proposal.confidence,
+            inferred=proposal.inferred,
+            model_version_id=proposal.model_version_id,
+        )
+
+
+async def _insert(tx: Transaction, image_id: int, proposals: Sequence[ProposedSuggestion]) -> dict[int, int]:
+    """Insert new pending rows; returns their ids by tag."""
+    rows = await tx.insert_many(
+        "suggestions",
+        ("image_id", "tag_id", "score", "confidence", "model_version_id", "inferred"),
+        [(image_id, p.tag_id, p.score, p.confidence, p.model_version_id, p.inferred) for p in proposals],
+        returning=("tag_id", "id"),
+    )
+    return dict(rows)
+
+
+async def _store_evidence(
+    tx: Transaction, evidence: Mapping[int, Sequence[Evidence]], undecided: set[int]
+) -> None:
+    """Undecided rows keep exactly what speaks for them now; decided ones also what people saw then."""
+    if not evidence:
+        return
+    known = {
+        (row[0], row[1], row[2]): (row[3], row[4])
+        for row in await tx.fetch_rows(
+            "SELECT suggestion_id, model_version_id, label, mapping_id, score FROM suggestion_evidence"
+            " WHERE suggestion_id IN :ids",
+            ids=sorted(evidence),
+        )
+    }
+    wanted = {
+        (suggestion_id, item.model_version_id, item.label): (item.mapping_id, item.score)
+        for suggestion_id, items in evidence.items()
+        for item in items
+    }
+    stale = sorted(key for key in known if key not in wanted and key[0] in undecided)
+    if stale:
+        await tx.execute(
+            "DELETE FROM suggestion_evidence WHERE (suggestion_id, model_version_id, label) IN :stale",
+            stale=stale,
+        )
+    await tx.insert_many(
+        "suggestion_evidence",
+        ("suggestion_id", "model_version_id", "label", "mapping_id", "score"),
+        [(*key, *value) for key, value in sorted(wanted.items()) if known.get(key) != value],
+        on_duplicate="mapping_id = VALUES(mapping_id), score = VALUES(score)",
+    )

@@ -1,0 +1,27 @@
+"""Everything that the rules of suggestion rest on, in one read, and its change stamp."""
+
+from orchestrator.records import RuleInputs, VersionState
+from orchestrator.settings import Settings
+from orchestrator.store import hierarchy, mappings, models, rules_version, tags
+from orchestrator.store.transaction import Transaction
+
+
+async def version(tx: Transaction) -> int:
+    """Return the change stamp; a plan built at the same stamp is still right."""
+    return await rules_version.current(tx)
+
+
+async def plan_inputs(tx: Transaction, settings: Settings) -> RuleInputs:
+    """Return tags, mappings, sources and the active versions, stamped with the version they are at least of.
+
+    The stamp is read first: statements see later commits each by themselves (READ COMMITTED), so what is read
+    after it can only be newer, and the caller's next comparison brings the plan up to date.
+    """
+    stamp = await rules_version.current(tx)
+    return RuleInputs(
+        version=stamp,
+        tags=await tags.load_all(tx),
+        mappings=await mappings.load_all(tx),
+        character_sources=await hierarchy.load_character_sources(tx),
+        models=tuple(await models.by_state(tx, settings, {VersionState.ACTIVE})),
+    )

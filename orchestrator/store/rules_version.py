@@ -1,0 +1,20 @@
+"""The change stamp of everything that the rules rest on: tags, mappings, thresholds, active versions.
+
+Workers keep the plan they built and compare one number before each image. Writers bump it last, so that the
+row is held only for the end of their transaction.
+"""
+
+from orchestrator.store.transaction import Transaction
+
+
+async def current(tx: Transaction) -> int:
+    """Return the stamp. Equal stamps mean equal rule inputs."""
+    row = await tx.fetch_one("SELECT version FROM rules_version WHERE id = 1")
+    return 0 if row is None else int(row["version"])
+
+
+async def bump(tx: Transaction) -> None:
+    """Say that rule inputs changed."""
+    await tx.execute(
+        "INSERT INTO rules_version (id, version) VALUES (1, 1) ON DUPLICATE KEY UPDATE version = version + 1"
+    )

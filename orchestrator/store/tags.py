@@ -1,0 +1,199 @@
+# ruff: noqa: S608  (statements are put together from this package's own constants; values are bound)
+"""Tags, their aliases, and what is linked to an image. The hierarchy is in `hierarchy`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.errors import InvalidInput, NotFound
+from orchestrator.records import Tag, TagType
+from orchestrator.store import rules_version
+from orchestrator.store.rows import TAG_COLUMNS, tag
+from orchestrator.store.transaction import DuplicateKey, Transaction
+
+TITLE_LENGTH = 255
+
+
+@dataclass(frozen=True, slots=True)
+class NewTag:
+    """One row of `upsert_many`."""
+
+    title: str
+    type: TagType
+    external_id: int | None = None
+
+
+async def create(tx: Transaction, *, title: str, type: TagType, external_id: int | None = None) -> Tag:  # noqa: A002
+    """Add a tag. Raises InvalidInput when the title is empty, too long, or taken within its type."""
+    _check_title(title)
+    try:
+        tag_id = await tx.insert("tags", title=title, type=type, external_id=external_id)
+    except DuplicateKey as error:
+        raise InvalidInput(
+            f"a tag of this title or external id exists: {title}", code="tag_exists"
+        ) from error
+    await rules_version.bump(tx)
+    return Tag(id=tag_id, external_id=external_id, title=title, type=type)
+
+
+async def upsert_many(tx: Transaction, rows: Sequence[NewTag]) -> list[Tag]:
+    """Add tags or rename them: found by external id, else by type and title. Answers in the order of `rows`.
+
+    Raises InvalidInput when a title is taken by a tag of another external id.
+    """
+    for row in rows:
+        _check_title(row.title)
+    before = await _find(tx, rows)
+    fresh = [row for row in rows if _match(before, row) is None]
+    changed = bool(fresh)
+    try:
+        await tx.insert_many(
+            "tags",
+            ("title", "type", "external_id"),
+            list(dict.fromkeys((row.title, row.type, row.external_id) for row in fresh)),
+        )
+        for row in rows:
+            known = _match(before, row)
+            if known is None:
+                continue
+            external_id = known.external_id if row.external_id is None else row.external_id
+            if (known.title, known.type, known.external_id) != (row.title, row.type, external_id):
+                changed = True
+                await tx.execute(
+                    "UPDATE tags SET title = :title, type = :type, external_id = :external_id WHERE id = :id",
+                    title=row.title,
+                    type=row.type,
+                    external_id=external_id,
+                    id=known.id,
+                )
+    except DuplicateKey as error:
+        raise InvalidInput(
+            f"two tags would share a title or an external id: {error}", code="tag_exists"
+        ) from error
+    if changed:
+        await rules_version.bump(tx)
+    after = await _find(tx, rows)
+    answers = [_match(after, row) for row in rows]
+    return [answer for answer in answers if answer is not None]
+
+
+class _Found:
+    """Tags by either of their names."""
+
+    def __init__(self, tags: Sequence[Tag]) -> None:
+        self.by_external = {t.external_id: t for t in tags if t.external_id is not None}
+        self.by_title = {(t.type, t.title): t for t in tags}
+
+
+def _match(found: _Found, row: NewTag) -> Tag | None:
+    """The external id decides; a title counts only where the two do not contradict each other."""
+    if row.external_id is not None and row.external_id in found.by_external:
+        return found.by_external[row.external_id]
+    titled = found.by_title.get((row.type, row.title))
+    if titled is None:
+        return None
+    unnamed = row.external_id is None or titled.external_id is None
+    return titled if unnamed else None
+
+
+async def _find(tx: Transaction, rows: Sequence[NewTag]) -> _Found:
+    if not rows:
+        return _Found(())
+    found = await tx.fetch_all(
+        f"SELECT {TAG_COLUMNS} FROM tags t WHERE t.title IN :titles"
+        f" UNION SELECT {TAG_COLUMNS} FROM tags t WHERE t.external_id IN :external_ids",
+        titles=sorted({row.title for row in rows}),
+        external_ids=sorted({row.external_id for row in rows if row.external_id is not None}) or [0],
+    )
+    return _Found([tag(row) for row in found])
+
+
+def _check_title(title: str) -> None:
+    if not title.strip() or len(title) > TITLE_LENGTH:
+        raise InvalidInput(f"a title has 1 to {TITLE_LENGTH} characters", code="bad_title")
+
+
+async def get(tx: Transaction, tag_id: int) -> Tag:
+    """Return one tag. Raises NotFound."""
+    row = await tx.fetch_one(f"SELECT {TAG_COLUMNS} FROM tags t WHERE t.id = :id", id=tag_id)
+    if row is None:
+        raise NotFound(f"no tag has the id {tag_id}", code="tag_not_found")
+    return tag(row)
+
+
+async def find(tx: Transaction, *, title: str, type: TagType | None = None) -> tuple[Tag, ...]:  # noqa: A002
+    """Return the tags of exactly this title, of one type or of all; in id order."""
+    rows = await tx.fetch_all(
+        f"SELECT {TAG_COLUMNS} FROM tags t WHERE t.title = :title AND (:type IS NULL OR t.type = :type)"
+        " ORDER BY t.id",
+        title=title,
+        type=type,
+    )
+    return tuple(tag(row) for row in rows)
+
+
+async def by_external_ids(tx: Transaction, external_ids: Sequence[int]) -> dict[int, Tag]:
+    """Return the tags that the board knows by these ids; unknown ones are left out."""
+    if not external_ids:
+        return {}
+    rows = await tx.fetch_all(
+        f"SELECT {TAG_COLUMNS} FROM tags t WHERE t.external_id IN :external_ids",
+        external_ids=sorted(set(external_ids)),
+    )
+    return {row["tag_external_id"]: tag(row) for row in rows}
+
+
+async def load_all(tx: Transaction) -> tuple[Tag, ...]:
+    """Return every tag in id order."""
+    rows = await tx.fetch_rows(
+        "SELECT id, external_id, title, type, alias_of, parent_id FROM tags ORDER BY id"
+    )
+    return tuple(
+        Tag(id=r[0], external_id=r[1], title=r[2], type=TagType(r[3]), alias_of=r[4], parent_id=r[5])
+        for r in rows
+    )
+
+
+async def set_alias(tx: Transaction, tag_id: int, canonical_id: int | None) -> None:
+    """Make a tag a synonym of another of its type, or (None) a tag of its own again.
+
+    Raises InvalidInput for itself, a chain of aliases, or another type; NotFound.
+    """
+    subject = await _locked(tx, tag_id)
+    if canonical_id is not None:
+        canonical = await _locked(tx, canonical_id)
+        if canonical.id == subject.id or canonical.alias_of is not None:
+            raise InvalidInput(
+                "an alias points to a canonical tag, not to itself or to an alias", code="alias_chain"
+            )
+        if canonical.type != subject.type:
+            raise InvalidInput("an alias and its canonical tag are of one type", code="alias_type")
+        if await tx.fetch_one("SELECT id FROM tags WHERE alias_of = :id LIMIT 1", id=tag_id):
+            raise InvalidInput(
+                "this tag has aliases of its own; point those elsewhere first", code="alias_chain"
+            )
+        used = "SELECT id FROM tags WHERE parent_id = :id LIMIT 1"
+        if subject.parent_id is not None or await tx.fetch_one(used, id=tag_id):
+            raise InvalidInput("a tag in the hierarchy cannot become an alias", code="alias_in_hierarchy")
+    if subject.alias_of == canonical_id:
+        return
+    await tx.execute(
+        "UPDATE tags SET alias_of = :canonical WHERE id = :id", canonical=canonical_id, id=tag_id
+    )
+    await rules_version.bump(tx)
+
+
+async def _locked(tx: Transaction, tag_id: int) -> Tag:
+    row = await tx.fetch_one(f"SELECT {TAG_COLUMNS} FROM tags t WHERE t.id = :id FOR UPDATE", id=tag_id)
+    if row is None:
+        raise NotFound(f"no tag has the id {tag_id}", code="tag_not_found")
+    return tag(row)
+
+
+async def applied(tx: Transaction, image_id: int) -> tuple[Tag, ...]:
+    """Return the tags linked to an image, in id order."""
+    rows = await tx.fetch_all(
+        f"SELECT {TAG_COLUMNS} FROM tag_links l JOIN tags t ON t.id = l.tag_id"
+        " WHERE l.image_id = :image_id ORDER BY t.id",
+        image_id=image_id,
+    )
+    return tuple(tag(row) for row in rows)
