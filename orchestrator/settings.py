@@ -44,8 +44,11 @@ class Settings(BaseSettings):
     inference_timeout: float = 10.0
     database_pool: int = Field(16, ge=1)
     max_attempts: int = Field(5, ge=1, description="tries before a retryable error becomes a failure")
-    claim_lease: float = Field(60.0, gt=0, description="a claim older than this may be taken over")
-    sweep_interval: float = Field(5.0, gt=0)
+    retry_base: float = Field(2.0, gt=0, description="the longest first delay of a counted retry; it doubles")
+    claim_lease: float = Field(
+        15.0, gt=0, description="a claim that was not renewed for so long may be taken over"
+    )
+    sweep_interval: float = Field(2.0, gt=0)
 
     secure_cookies: bool = False
     session_secret: SecretStr = SecretStr("")

@@ -1,0 +1,128 @@
+"""`python -m orchestrator.keeper`: the process that looks after the others' leftovers.
+
+Any number may run; the one that holds the database's lock runs the loops, the others wait for it to free.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+
+from orchestrator.actors import WorkQueue
+from orchestrator.broker import make_broker
+from orchestrator.errors import StoreUnavailable
+from orchestrator.inference.client import TritonClient
+from orchestrator.reconciler import Reconciler
+from orchestrator.settings import Settings, load_settings
+from orchestrator.store.named_lock import NamedLock
+from orchestrator.store.unit_of_work import Store
+from orchestrator.sweeper import Sweeper
+from orchestrator.telemetry import Metrics, configure_logging
+
+log = structlog.get_logger(__name__)
+
+LOCK = "keeper"
+LEADERSHIP_INTERVAL = 1.0
+RECONCILE_INTERVAL = 1.0
+LONGEST_STEP = 150.0
+
+
+class Leadership:
+    """Whether this keeper leads. `leading` is set while it does."""
+
+    def __init__(self, lock: NamedLock) -> None:
+        self._lock = lock
+        self.leading = asyncio.Event()
+
+    async def check(self) -> None:
+        """Take the lock, or see whether it is still ours."""
+        try:
+            held = await self._lock.hold()
+        except StoreUnavailable as error:
+            if self.leading.is_set():
+                log.warning("leadership lost", error=str(error))
+            self.leading.clear()
+            return
+        if held and not self.leading.is_set():
+            log.info("leading")
+            self.leading.set()
+        elif not held:
+            self.leading.clear()
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the loops until `stop` is set, then finish the step under way and let go of the lock."""
+    metrics = Metrics.create()
+    store = await _connect(settings, stop)
+    if store is None:
+        return
+    queue = WorkQueue(make_broker(settings), metrics)
+    lock = NamedLock(settings, LOCK)
+    leadership = Leadership(lock)
+    try:
+        async with TritonClient.from_settings(settings) as triton:
+            sweeper = Sweeper(settings, store, queue, metrics)
+            reconciler = Reconciler(settings, store, triton, metrics)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_every(LEADERSHIP_INTERVAL, leadership.check, stop))
+                group.create_task(_every(settings.sweep_interval, sweeper.sweep, stop, leadership))
+                group.create_task(_every(RECONCILE_INTERVAL, reconciler.reconcile, stop, leadership))
+    finally:
+        lock.drop()
+        queue.close()
+        await store.close()
+
+
+async def _connect(settings: Settings, stop: asyncio.Event) -> Store | None:
+    """Wait for the database, which may be started at the same time; None when stopped meanwhile."""
+    while not stop.is_set():
+        try:
+            return await Store.connect(settings)
+        except StoreUnavailable as error:
+            log.warning("waiting for the database", error=str(error))
+            await _pause(stop, LEADERSHIP_INTERVAL)
+    return None
+
+
+async def _every(
+    interval: float,
+    step: Callable[[], Awaitable[object]],
+    stop: asyncio.Event,
+    leadership: Leadership | None = None,
+) -> None:
+    """Take `step` every `interval` seconds while leading. No failure of one step ends the loop."""
+    while not stop.is_set():
+        if leadership is None or leadership.leading.is_set():
+            try:
+                async with asyncio.timeout(LONGEST_STEP):
+                    await step()
+            except (StoreUnavailable, TimeoutError) as error:
+                log.warning("step failed", error=repr(error))
+            except Exception:
+                log.exception("step failed unexpectedly")
+        await _pause(stop, interval)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+async def main() -> int:
+    """Keep until SIGTERM or SIGINT; returns the exit status."""
+    settings = load_settings()
+    configure_logging("keeper")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await run(settings, stop)
+    log.info("keeper stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

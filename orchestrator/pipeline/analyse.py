@@ -1,0 +1,248 @@
+"""The pipeline: claimed images end done, failed with a reason, or queued for another try."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import structlog
+
+from orchestrator.errors import InferenceUnavailable, StoreUnavailable, TagdeskError
+from orchestrator.images.decoder import Decoder
+from orchestrator.images.fetch import ImageFetcher
+from orchestrator.inference.client import TritonClient
+from orchestrator.pipeline.claims import claim, held
+from orchestrator.pipeline.outage import Outage
+from orchestrator.pipeline.retries import ATTEMPTS_EXHAUSTED, Verdict, judge
+from orchestrator.pipeline.rules import Rules, RulesCache
+from orchestrator.pipeline.stages import Seen, Stages, Timings
+from orchestrator.records import (
+    Analysis,
+    ClaimedImage,
+    ImageContext,
+    ImageFailure,
+    Priority,
+    ProposedSuggestion,
+    Resolution,
+    ServedModel,
+    Tag,
+    UnmappedTag,
+    VersionRating,
+)
+from orchestrator.settings import Settings
+from orchestrator.store import images, suggestions
+from orchestrator.store.transaction import Transaction
+from orchestrator.store.unit_of_work import Store
+from orchestrator.tagging.resolve import resolve
+from orchestrator.telemetry import Metrics, Outcome, Stage
+
+log = structlog.get_logger(__name__)
+
+CLAIMED_AT_ONCE = 8
+STORE_ALLOWANCE = 10.0
+NAMES_LOGGED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSuggestion:
+    """A proposal with the names that people know it by."""
+
+    tag: Tag
+    model: ServedModel
+    proposal: ProposedSuggestion
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """What the pipeline makes of a picture that nobody stores. Suggestions surest first."""
+
+    sha256: str
+    width: int
+    height: int
+    has_alpha: bool
+    media_type: str
+    models: tuple[ServedModel, ...]
+    suggestions: tuple[NamedSuggestion, ...]
+    unmapped: tuple[UnmappedTag, ...]
+    ratings: tuple[VersionRating, ...]
+
+
+class Pipeline:
+    """Composes the stages. One a process, on the loop that its parts belong to."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        fetcher: ImageFetcher,
+        decoder: Decoder,
+        triton: TritonClient,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._fetcher = fetcher
+        self._metrics = metrics
+        self._rules = RulesCache(settings, store)
+        self._outage = Outage(triton)
+        self._stages = Stages(settings=settings, decoder=decoder, triton=triton, metrics=metrics)
+        self._draining = False
+
+    @property
+    def longest_analysis(self) -> float:
+        """Seconds after which one image's analysis is given up."""
+        settings = self._settings
+        return settings.fetch_timeout + settings.decode_timeout + settings.inference_timeout + STORE_ALLOWANCE
+
+    def drain(self) -> None:
+        """Claim nothing more; what is claimed is finished. May be called from any thread."""
+        self._draining = True
+
+    async def analyse_images(self, image_ids: Sequence[int], priority: Priority) -> None:
+        """Analyse those of `image_ids` that are due and that nobody else holds, and settle each.
+
+        Never raises for an image's sake. Images that are left (a database that is away, a Triton that is,
+        a process that shuts down) stay as they are and come back through the sweeper.
+        """
+        for start in range(0, len(image_ids), CLAIMED_AT_ONCE):
+            ids = image_ids[start : start + CLAIMED_AT_ONCE]
+            try:
+                rules = await self._rules.current()
+                if self._draining or not await self._outage.over(rules.models):
+                    return
+                claimed = await claim(self._store, ids, lease=self._settings.claim_lease)
+            except StoreUnavailable as error:
+                log.warning("database unavailable; images left to the sweeper", error=str(error))
+                return
+            if not claimed:
+                continue
+            async with (
+                held(self._store, claimed, lease=self._settings.claim_lease),
+                asyncio.TaskGroup() as group,
+            ):
+                for image in claimed:
+                    group.create_task(self._settle(image, rules, priority))
+
+    async def analyze_bytes(self, data: bytes) -> Analysed:
+        """Return what the models and rules make of `data`; nothing is stored.
+
+        Raises DecodeError, InferenceUnavailable, InferenceRejected, StoreUnavailable.
+        """
+        rules = await self._rules.current()
+        seen = await self._stages.look(data, rules, priority=Priority.LIVE)
+        prepared = seen.prepared
+        context = ImageContext(has_alpha=prepared.has_alpha, applied=frozenset())
+        resolution = resolve(rules.plan, context, seen.raw)
+        return Analysed(
+            sha256=hashlib.sha256(data).hexdigest(),
+            width=prepared.width,
+            height=prepared.height,
+            has_alpha=prepared.has_alpha,
+            media_type=prepared.media_type,
+            models=rules.models,
+            suggestions=tuple(
+                NamedSuggestion(rules.plan.tag(one.tag_id), rules.model(one.model_version_id), one)
+                for one in resolution.suggestions
+            ),
+            unmapped=resolution.unmapped,
+            ratings=resolution.ratings,
+        )
+
+    async def _settle(self, image: ClaimedImage, rules: Rules, priority: Priority) -> None:
+        """Bring one claimed image to its end, or back to the queue."""
+        structlog.contextvars.bind_contextvars(image_id=image.id, attempt=image.attempts)
+        if image.attempts > self._settings.max_attempts:
+            # Only workers that died get here: every try that ended by itself was counted and judged.
+            failure = ImageFailure(ATTEMPTS_EXHAUSTED, f"{image.attempts - 1} tries ended without a result")
+            await self._give_back(image, Verdict(failure, retry_in=None), priority)
+            return
+        try:
+            async with asyncio.timeout(self.longest_analysis):
+                await self._analyse(image, rules, priority)
+        except Exception as error:
+            if isinstance(error, InferenceUnavailable) and rules.ready:
+                self._outage.noticed()
+            if not isinstance(error, TagdeskError | TimeoutError):
+                log.exception("unexpected error in the pipeline")
+            verdict = judge(
+                error,
+                attempts=image.attempts,
+                max_attempts=self._settings.max_attempts,
+                base=self._settings.retry_base,
+            )
+            await self._give_back(image, verdict, priority)
+
+    async def _analyse(self, image: ClaimedImage, rules: Rules, priority: Priority) -> None:
+        start = perf_counter()
+        timings: Timings = {}
+        with self._metrics.timed(Stage.FETCH, timings):
+            fetched = await self._fetcher.fetch(image.source)
+        seen = await self._stages.look(fetched.data, rules, priority=priority)
+        timings |= seen.timings
+        with self._metrics.timed(Stage.STORE, timings):
+            resolution = await self._store.write(
+                lambda tx: self._store_analysis(tx, image, fetched.sha256, seen, rules)
+            )
+        if resolution is None:
+            log.warning("claim lost; result dropped")
+            self._metrics.images.labels(priority, Outcome.LOST, "").inc()
+            return
+        seconds = perf_counter() - start
+        self._metrics.stage_seconds.labels(Stage.TOTAL).observe(seconds)
+        self._metrics.images.labels(priority, Outcome.DONE, "").inc()
+        self._count(resolution, rules)
+        log.info(
+            "image analysed",
+            suggestions=len(resolution.suggestions),
+            unmapped=[tag.external_tag for tag in resolution.unmapped[:NAMES_LOGGED]],
+            models=[f"{model.name}:{model.version}" for model in rules.models],
+            milliseconds=timings | {"total": round(seconds * 1000, 1)},
+        )
+
+    async def _store_analysis(
+        self, tx: Transaction, image: ClaimedImage, sha256: str, seen: Seen, rules: Rules
+    ) -> Resolution | None:
+        """Resolve against the tags that the image has by now and store all of it; None: claim lost."""
+        prepared = seen.prepared
+        context = await suggestions.context(tx, image.id, has_alpha=prepared.has_alpha)
+        resolution = resolve(rules.plan, context, seen.raw)
+        analysis = Analysis(
+            sha256=sha256,
+            width=prepared.width,
+            height=prepared.height,
+            has_alpha=prepared.has_alpha,
+            media_type=prepared.media_type,
+            model_version_ids=tuple(model.id for model in rules.models),
+            raw=seen.raw,
+            ratings=resolution.ratings,
+        )
+        return resolution if await suggestions.persist(tx, image, analysis, resolution) else None
+
+    def _count(self, resolution: Resolution, rules: Rules) -> None:
+        for suggestion in resolution.suggestions:
+            model = rules.model(suggestion.model_version_id)
+            self._metrics.suggestions.labels(model.name, model.version).inc()
+        for tag in resolution.unmapped:
+            self._metrics.unmapped.labels(tag.source).inc()
+
+    async def _give_back(self, image: ClaimedImage, verdict: Verdict, priority: Priority) -> None:
+        """Write a verdict to the image's row. A database that is away leaves the claim to run out."""
+        failure, delay = verdict.failure, verdict.retry_in
+
+        async def write(tx: Transaction) -> bool:
+            if delay is None:
+                return await images.finish_failed(tx, image.id, image.token, failure)
+            return await images.release_for_retry(
+                tx, image.id, image.token, failure, delay=delay, counted=verdict.counted
+            )
+
+        try:
+            kept = await self._store.write(write)
+        except StoreUnavailable as error:
+            log.warning("verdict not stored; the claim runs out", code=failure.code, error=str(error))
+            return
+        outcome = Outcome.LOST if not kept else Outcome.FAILED if delay is None else Outcome.RETRIED
+        self._metrics.images.labels(priority, outcome, failure.code).inc()
+        log.warning("image " + outcome, code=failure.code, detail=failure.detail, retry_in=delay)

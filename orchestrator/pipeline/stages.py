@@ -1,0 +1,77 @@
+"""The stages that need no image row: bytes → tensors → scores → raw predictions."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+
+from orchestrator.errors import InferenceUnavailable
+from orchestrator.images.decoder import Decoder
+from orchestrator.inference.client import TritonClient
+from orchestrator.pipeline.rules import Rules
+from orchestrator.records import (
+    ModelScores,
+    PreparedImage,
+    Priority,
+    RawPrediction,
+    ServedModel,
+    as_score,
+)
+from orchestrator.settings import Settings
+from orchestrator.tagging.raw import to_raw
+from orchestrator.telemetry import Metrics, Stage
+
+Timings = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the models saw in one picture. `timings`: milliseconds by stage."""
+
+    prepared: PreparedImage
+    raw: tuple[RawPrediction, ...]
+    timings: Mapping[str, float]
+
+
+class Stages:
+    """Prepares a picture and asks every model at once. Holds no state of its own."""
+
+    def __init__(
+        self, *, settings: Settings, decoder: Decoder, triton: TritonClient, metrics: Metrics
+    ) -> None:
+        self._decoder = decoder
+        self._triton = triton
+        self._metrics = metrics
+        self._floor = as_score(settings.raw_score_floor)
+        self._deadline = settings.inference_timeout
+
+    async def look(self, data: bytes, rules: Rules, *, priority: Priority) -> Seen:
+        """Return the raw predictions of every model of `rules` for the picture `data`.
+
+        Raises DecodeError, InferenceUnavailable (also with no active model), InferenceRejected.
+        """
+        if not rules.ready:
+            raise InferenceUnavailable("no model version is active", code="no_active_model")
+        timings: Timings = {}
+        with self._metrics.timed(Stage.DECODE, timings):
+            prepared = await self._decoder.prepare(data, rules.geometries)
+        with self._metrics.timed(Stage.INFER, timings):
+            scores = await self._ask_all(prepared, rules, priority)
+        raw = tuple(row for answer in scores for row in to_raw(answer, self._floor))
+        return Seen(prepared, raw, timings)
+
+    async def _ask_all(self, prepared: PreparedImage, rules: Rules, priority: Priority) -> list[ModelScores]:
+        try:
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(self._ask(model, prepared, priority)) for model in rules.models]
+        except ExceptionGroup as failures:
+            # The group has cancelled the others; the first failure decides what becomes of the image.
+            raise failures.exceptions[0] from failures
+        return [task.result() for task in asked]
+
+    async def _ask(self, model: ServedModel, prepared: PreparedImage, priority: Priority) -> ModelScores:
+        start = perf_counter()
+        tensor = prepared.tensors[model.geometry]
+        answer = await self._triton.infer(model, tensor[None], priority=priority, deadline=self._deadline)
+        self._metrics.inference_seconds.labels(model.name, model.version).observe(perf_counter() - start)
+        return ModelScores(model, answer[0])

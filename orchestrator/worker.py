@@ -1,0 +1,111 @@
+"""`python -m orchestrator.worker live|backfill`: a worker process group for one queue.
+
+The work is done by dramatiq's own command line, started with the settings of DESIGN 2b: some of them are
+environment variables that dramatiq reads when it is imported, so they are set here, before that.
+"""
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from orchestrator.records import Priority
+from orchestrator.settings import load_settings
+from orchestrator.telemetry import MULTIPROCESS_FOLDER, Metrics, configure_logging
+
+if TYPE_CHECKING:
+    from dramatiq import Middleware
+
+TIME_LIMIT_MS = 600_000
+SHUTDOWN_TIMEOUT_MS = 60_000
+QUEUE_VARIABLE = "TAGDESK_WORKER_QUEUE"
+METRICS_PORT_VARIABLE, METRICS_FOLDER_VARIABLE = "dramatiq_prom_port", "dramatiq_prom_db"
+
+# A live message is one image, a backfill message 64 of which eight are worked on at a time.
+THREADS = {Priority.LIVE: 16, Priority.BACKFILL: 2}
+
+# How often idle consumers ask Redis, in ms, and how many messages a process may hold: less than its threads
+# would leave some idle, more would keep messages from other workers.
+DRAMATIQ_ENVIRONMENT = {"dramatiq_worker_timeout": "50", "dramatiq_queue_prefetch": "16"}
+
+
+def boot() -> None:
+    """Make the broker of this process; dramatiq's command line calls this in every worker process.
+
+    Raises pydantic.ValidationError when settings are missing.
+    """
+    # Imported here: the command line has to set dramatiq's variables before anything imports it.
+    import dramatiq  # noqa: PLC0415
+    from dramatiq.middleware import AsyncIO, Retries, TimeLimit  # noqa: PLC0415
+
+    from orchestrator.actors import declare  # noqa: PLC0415
+    from orchestrator.broker import WORKER_TIMEOUT, make_broker  # noqa: PLC0415
+    from orchestrator.lifespan import Lifespan, LogContext  # noqa: PLC0415
+
+    settings = load_settings()
+    configure_logging(f"worker-{os.environ.get(QUEUE_VARIABLE, 'all')}")
+    lifespan = Lifespan(settings, Metrics.create())
+    broker = make_broker(
+        settings,
+        timeout=WORKER_TIMEOUT,
+        middleware=[
+            *_metrics_server(),
+            LogContext(),
+            TimeLimit(time_limit=TIME_LIMIT_MS),
+            Retries(max_retries=0),  # the image's row knows when to try again
+            AsyncIO(),
+            lifespan,
+        ],
+    )
+    declare(broker, lifespan.analyse)
+    dramatiq.set_broker(broker)
+
+
+def _metrics_server() -> "list[Middleware]":
+    """Return dramatiq's Prometheus middleware where a port is set: it serves the shared folder's metrics.
+
+    Raises ValueError when its folder is not the one that our own metrics are written to.
+    """
+    if METRICS_PORT_VARIABLE not in os.environ:
+        return []
+    folder = os.environ.get(METRICS_FOLDER_VARIABLE)
+    if not folder or folder != os.environ.get(MULTIPROCESS_FOLDER):
+        raise ValueError(f"{METRICS_FOLDER_VARIABLE} and {MULTIPROCESS_FOLDER} must name the same folder")
+    from dramatiq.middleware.prometheus import Prometheus  # noqa: PLC0415
+
+    return [Prometheus()]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the workers of one queue until SIGTERM; returns the exit status.
+
+    SIGTERM finishes what is claimed, gives the other messages back and exits 0. One that gets no message
+    through within SHUTDOWN_TIMEOUT_MS leaves its images to the claims' expiry.
+    """
+    parser = argparse.ArgumentParser(prog="python -m orchestrator.worker", description=__doc__)
+    parser.add_argument("queue", type=Priority, choices=list(Priority))
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--threads", type=int, help="messages at a time in one process")
+    options = parser.parse_args(arguments)
+    for name, value in DRAMATIQ_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ[QUEUE_VARIABLE] = options.queue
+    configure_logging(f"worker-{options.queue}")
+
+    from dramatiq import cli  # noqa: PLC0415
+
+    command = [
+        "orchestrator.worker:boot",
+        "--skip-logging",  # ours is set up in boot(), after the process's stderr is in place
+        f"--processes={options.processes}",
+        f"--threads={options.threads or THREADS[options.queue]}",
+        f"--worker-shutdown-timeout={SHUTDOWN_TIMEOUT_MS}",
+        "--queues",
+        options.queue.value,
+    ]
+    parsed = cli.make_argument_parser().parse_args(command)  # type: ignore[no-untyped-call]
+    return int(cli.main(parsed))  # type: ignore[no-untyped-call]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
