@@ -4,7 +4,6 @@ Meant to run in an expendable process (`images/child.py`): within the limits a h
 seconds and hundreds of megabytes. Every failure leaves as a `DecodeError` with a stable code.
 """
 
-import re
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,14 +13,13 @@ from PIL import Image, UnidentifiedImageError
 
 from orchestrator.errors import DecodeError
 from orchestrator.images.codes import DecodeCode
+from orchestrator.images.headers import claims_to_be_a_picture, ends_early, has_more_scans, webp_size
 from orchestrator.images.letterbox import Frame
 from orchestrator.images.limits import FORMATS, Limits
 
 _WHITE = (255, 255, 255)
 _ORIENTATION = 0x0112
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
-_MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +80,15 @@ def decode(data: bytes, limits: Limits, *, largest_target: int) -> Picture:
 def _decode(data: bytes, limits: Limits, largest_target: int) -> Picture:
     if len(data) > limits.bytes:
         raise _refusal(DecodeCode.TOO_LARGE, f"the file has {len(data)} bytes, the limit is {limits.bytes}")
-    _check_webp(data, limits)
+    if (canvas := webp_size(data)) is not None:
+        _check_size(*canvas, limits)
+    if claims_to_be_a_picture(data) and ends_early(data):
+        raise _refusal(DecodeCode.TRUNCATED, "the file ends before the length it states")
     try:
         image = Image.open(BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
+        if claims_to_be_a_picture(data):
+            raise _refusal(DecodeCode.CORRUPT, "the file's header is broken") from error
         kinds = ", ".join(FORMATS)
         raise _refusal(DecodeCode.NOT_AN_IMAGE, f"not a picture in one of {kinds}") from error
     with image:
@@ -94,7 +97,9 @@ def _decode(data: bytes, limits: Limits, largest_target: int) -> Picture:
         media_type = "image/jpeg" if image.format == "MPO" else f"image/{str(image.format).lower()}"
         scale = 1
         if media_type == "image/jpeg":
-            _check_scans(data, limits)
+            if has_more_scans(data, limits.jpeg_scans):
+                detail = f"a JPEG of more than {limits.jpeg_scans} scans"
+                raise _refusal(DecodeCode.TOO_MANY_SCANS, detail)
             scale = _draft(image, largest_target)
         image.load()
         turn = _TURNS.get(_orientation(image))
@@ -126,48 +131,6 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
         raise _refusal(DecodeCode.ASPECT_TOO_EXTREME, f"{size}: more than {limits.aspect} times as long")
     if width * height > 2 * limits.pixels:
         raise _refusal(DecodeCode.TOO_MANY_PIXELS, f"{size}: more than {2 * limits.pixels} pixels")
-
-
-def _check_webp(data: bytes, limits: Limits) -> None:
-    """Read a WebP's canvas from its header: Pillow allocates the canvas before anything can be checked."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
-        return
-    kind = data[12:16]
-    if kind == b"VP8X":
-        width = int.from_bytes(data[24:27], "little") + 1
-        height = int.from_bytes(data[27:30], "little") + 1
-    elif kind == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
-        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    elif kind == b"VP8 ":
-        width = int.from_bytes(data[26:28], "little") & 0x3FFF
-        height = int.from_bytes(data[28:30], "little") & 0x3FFF
-    else:
-        return
-    _check_size(width, height, limits)
-    if int.from_bytes(data[4:8], "little") + 8 > len(data):
-        raise _refusal(DecodeCode.TRUNCATED, "the WebP file ends before the length it states")
-
-
-def _check_scans(data: bytes, limits: Limits) -> None:
-    """Refuse a JPEG of too many scans: each costs a pass over the whole picture."""
-    if data.count(b"\xff\xda") <= limits.jpeg_scans:
-        return  # an upper bound, as it also counts thumbnails inside metadata
-    if _count_scans(data) > limits.jpeg_scans:
-        raise _refusal(DecodeCode.TOO_MANY_SCANS, f"a JPEG of more than {limits.jpeg_scans} scans")
-
-
-def _count_scans(data: bytes) -> int:
-    """Walk the JPEG's segments, whose contents may hold whole JPEGs of their own, and count the scans."""
-    scans, position = 0, 2
-    while (found := _MARKER_AFTER_SCAN.search(data, position)) is not None:
-        marker, position = found.group()[1], found.end()
-        if marker == _END_OF_IMAGE:
-            break
-        if marker == _START_OF_SCAN:
-            scans += 1
-        position += int.from_bytes(data[position : position + 2], "big")
-    return scans
 
 
 def _draft(image: Image.Image, largest_target: int) -> int:

@@ -69,6 +69,8 @@ def letterbox(image: Image.Image, geometry: Geometry, frame: Frame | None = None
     start_y = (longer - frame.height) // 2 / frame.scale - frame.lead_y
     if geometry.filter == "nearest":
         return _nearest(image, geometry, square, start_x, start_y)
+    if frame.scale > 1:
+        image = _with_soft_edges(image, frame, geometry.pad_colour)
     resampling, support = _FILTERS[geometry.filter]
     x = _axis(image.width, start_x, square, target, support)
     y = _axis(image.height, start_y, square, target, support)
@@ -87,6 +89,30 @@ def letterbox(image: Image.Image, geometry: Geometry, frame: Frame | None = None
     if image.size != (target, target):
         image = _padded(image, (x.first, y.first), (target, target), fill)
     return np.asarray(image)
+
+
+def _with_soft_edges(image: Image.Image, frame: Frame, fill: tuple[int, int, int]) -> Image.Image:
+    """Blend the pad into edge pixels that the picture covers only in part, as reduced decodings have.
+
+    Else the picture would seem larger by up to a pixel, and its edge against the pad be visibly off.
+    """
+    width, height = image.size
+    lead_x, lead_y = frame.lead_x, frame.lead_y
+    edges = []
+    if frame.width < frame.height:
+        rest = width - frame.width / frame.scale - lead_x
+        edges = [((0, 0, 1, height), lead_x), ((width - 1, 0, width, height), rest)]
+    elif frame.height < frame.width:
+        rest = height - frame.height / frame.scale - lead_y
+        edges = [((0, 0, width, 1), lead_y), ((0, height - 1, width, height), rest)]
+    edges = [(box, uncovered) for box, uncovered in edges if uncovered > 0]
+    if not edges:
+        return image
+    image = image.copy()
+    for box, uncovered in edges:
+        strip = image.crop(box)
+        image.paste(Image.blend(strip, Image.new("RGB", strip.size, fill), uncovered), box[:2])
+    return image
 
 
 def _axis(pixels: int, start: float, square: float, target: int, support: float) -> _Axis:
@@ -119,7 +145,10 @@ def _nearest(
     image: Image.Image, geometry: Geometry, square: float, start_x: float, start_y: float
 ) -> Uint8Tensor:
     """Take for every output pixel the one pixel under its centre, or the pad colour."""
-    centres = (np.arange(geometry.size) + 0.5) * (square / geometry.size)
+    # Summed step by step, as Pillow does: a centre on a pixel's edge falls to the side its rounding says.
+    steps = np.full(geometry.size, square / geometry.size)
+    steps[0] /= 2
+    centres = np.cumsum(steps)
     columns = np.floor(centres - start_x).astype(np.intp)
     rows = np.floor(centres - start_y).astype(np.intp)
     inside_x = (columns >= 0) & (columns < image.width)
