@@ -1,0 +1,1 @@
+"""Model versions: manifests, labels, graph preparation, golden pictures."""

@@ -1,0 +1,242 @@
+"""The manifest that every model version ships: what its graph expects, what its answers mean, how to check it.
+
+Source of the fields: DESIGN 3, "WD14 contract" and "One wire format for every model". A manifest is JSON,
+`manifest.json` in the version's folder; its paths are relative to that folder.
+"""
+
+import hashlib
+import json
+from datetime import date
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from orchestrator.errors import ManifestError
+from orchestrator.records import Geometry, Vocabulary
+
+MANIFEST_NAME = "manifest.json"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Byte = Annotated[int, Field(ge=0, le=255)]
+ThreeFloats = tuple[float, float, float]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class HashedFile(_Part):
+    """A file below the version's folder and its SHA-256 in hex."""
+
+    file: str
+    sha256: Sha256
+
+    @field_validator("file")
+    @classmethod
+    def _stay_inside(cls, value: str) -> str:
+        path = PurePosixPath(value)
+        if not value or path.is_absolute() or ".." in path.parts or "\\" in value:
+            raise ValueError("must be a relative path inside the version's folder")
+        return value
+
+
+class GeometrySpec(_Part):
+    """How a picture becomes a square (records.Geometry); transparency goes on the pad colour first."""
+
+    size: int = Field(ge=32, le=2048)
+    pad_colour: tuple[Byte, Byte, Byte]
+    filter: Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+    def record(self) -> Geometry:
+        """Return the same as the record that passes between stages."""
+        return Geometry(self.size, self.pad_colour, self.filter)
+
+
+class InputSpec(_Part):
+    """What the original graph wants: float32 of one layout, channel order, range and normalisation.
+
+    A byte b becomes (low + b * (high - low) / 255 - mean) / std; `mean` and `std` are given in the order
+    of `channel_order`.
+    """
+
+    name: str = Field(min_length=1)
+    layout: Literal["NHWC", "NCHW"]
+    channel_order: Literal["RGB", "BGR"]
+    value_range: tuple[float, float]
+    mean: ThreeFloats = (0.0, 0.0, 0.0)
+    std: ThreeFloats = (1.0, 1.0, 1.0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        low, high = self.value_range
+        if not low < high:
+            raise ValueError("value_range must rise")
+        if any(deviation <= 0 for deviation in self.std):
+            raise ValueError("std must be positive")
+        return self
+
+
+class OutputSpec(_Part):
+    """What the original graph answers: probabilities (`sigmoid` is in the graph) or `logits`, [N, L]."""
+
+    name: str = Field(min_length=1)
+    activation: Literal["sigmoid", "logits"]
+
+
+class LabelsSpec(HashedFile):
+    """The labels file. `wd14_csv`: tag_id,name,category,count. `board_csv`: index,external_id,title."""
+
+    format: Literal["wd14_csv", "board_csv"]
+    count: int = Field(ge=1)
+
+
+class ThresholdsSpec(_Part):
+    """The version's own advice on raw-score floors; `None`: no opinion, the installation's default counts.
+
+    `by_label` is keyed by label name and stands above the category's floor.
+    """
+
+    general: Probability | None = None
+    character: Probability | None = None
+    board: Probability | None = None
+    by_label: dict[str, Probability] = Field(default_factory=dict)
+
+
+class BatchSpec(_Part):
+    """How many pictures a request may hold, and how many are best sent at once."""
+
+    maximum: int = Field(ge=1, le=1024)
+    preferred: int = Field(ge=1, le=1024)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.preferred > self.maximum:
+            raise ValueError("preferred must not exceed maximum")
+        return self
+
+
+class Figures(_Part):
+    """What was measured on one set of pictures: macro-F1 over labels, and the weakest label."""
+
+    what: str
+    images: int = Field(ge=1)
+    threshold: Probability
+    macro_f1: Probability
+    weakest_label: str
+    weakest_f1: Probability
+
+
+class TrainingSpec(_Part):
+    """Where the weights come from, and how good they were found to be."""
+
+    data: str
+    images: int | None = None
+    held_out: Figures | None = None
+    others: tuple[Figures, ...] = ()
+
+
+class GoldenSpec(HashedFile):
+    """A picture with known answers.
+
+    `tensor`: a lossless RGB picture of the expected UINT8 tensor [S, S, 3]. `scores`: the expected
+    probability of every label. `tensor_tolerance` in 0–255 steps, `score_tolerance` in probability; both
+    bound the largest difference.
+    """
+
+    tensor: HashedFile
+    tensor_tolerance: int = Field(default=1, ge=0, le=8)
+    scores: dict[str, Probability] = Field(min_length=1)
+    score_tolerance: float = Field(gt=0, le=0.05)
+
+
+class Manifest(_Part):
+    """A model version's manifest, schema version 1.
+
+    `model` is the graph as its family exports it; `served` the prepared graph that Triton serves.
+    `model_source` is what suggestions show as their source.
+    """
+
+    schema_version: Literal[1]
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
+    version: int = Field(ge=1)
+    family: str = Field(min_length=1)
+    vocabulary: Vocabulary
+    model_source: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
+    geometry: GeometrySpec
+    input: InputSpec
+    output: OutputSpec
+    labels: LabelsSpec
+    model: HashedFile
+    served: HashedFile
+    thresholds: ThresholdsSpec = ThresholdsSpec()
+    batch: BatchSpec = BatchSpec(maximum=16, preferred=8)
+    source: str = Field(min_length=1)
+    licence: str = Field(min_length=1)
+    created: date
+    training: TrainingSpec | None = None
+    golden: tuple[GoldenSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        expected = "board_csv" if self.vocabulary is Vocabulary.BOARD else "wd14_csv"
+        if self.labels.format != expected:
+            raise ValueError(f"vocabulary '{self.vocabulary}' needs labels in the format '{expected}'")
+        return self
+
+    def files(self) -> tuple[HashedFile, ...]:
+        """Return every file that the manifest vouches for."""
+        golden = [part for picture in self.golden for part in (picture, picture.tensor)]
+        return (self.labels, self.model, self.served, *golden)
+
+    def to_json(self) -> str:
+        """Return the manifest as it is stored: indented JSON with a final newline."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+
+
+def parse_manifest(text: str) -> Manifest:
+    """Return the manifest in `text`. Raises ManifestError, naming every field that does not fit."""
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'manifest'}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        raise ManifestError(f"the manifest does not fit schema version 1: {problems}") from error
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest of the version in `folder` (`…/<name>/<version>`), its files unchecked.
+
+    Raises ManifestError when it is missing, malformed, or not that folder's.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{MANIFEST_NAME} of {folder.parent.name}/{folder.name} cannot be read: {error}") from error
+    manifest = parse_manifest(text)
+    if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
+        raise ManifestError(
+            f"the manifest speaks of {manifest.name}/{manifest.version},"
+            f" but lies in {folder.parent.name}/{folder.name}"
+        )
+    return manifest
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Compare every file's SHA-256 with the manifest's. Raises ManifestError on the first difference."""
+    for part in manifest.files():
+        path = folder / part.file
+        if not path.is_file():
+            raise ManifestError(f"{manifest.name}/{manifest.version}: {part.file} is missing")
+        if file_sha256(path) != part.sha256:
+            raise ManifestError(f"{manifest.name}/{manifest.version}: {part.file} is not the file it was (sha256)")
+
+
+def file_sha256(path: Path) -> str:
+    """Return a file's SHA-256 in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
