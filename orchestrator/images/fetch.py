@@ -101,6 +101,9 @@ class ImageFetcher:
             raise FetchUnavailable(detail, code=UnavailableCode.FETCH_TIMEOUT.value) from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise _refused("the URL is malformed") from error
+        except zlib.error as error:
+            detail = "the host's compression cannot be undone"
+            raise FetchError(detail, code=FetchCode.ENCODING_UNSUPPORTED.value) from error
         except httpx.HTTPError as error:
             detail = f"the host failed: {type(error).__name__}"
             raise FetchUnavailable(detail, code=UnavailableCode.FETCH_UNAVAILABLE.value) from error
@@ -146,12 +149,14 @@ def read_file(location: str, roots: tuple[Path, ...], max_bytes: int) -> bytes:
             raise FetchError("the path is not below an allowed root", code=FetchCode.PATH_REFUSED.value)
         # Never block on a FIFO; where a link changed meanwhile, the opened file itself is judged again.
         descriptor = os.open(path.resolve(), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
+        try:
             opened = Path(f"/proc/self/fd/{descriptor}").readlink()
-            if not stat.S_ISREG(status.st_mode) or not _is_below(opened, real_roots):
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not _is_below(opened, real_roots):
                 raise FetchError("the path is not a file to read", code=FetchCode.PATH_REFUSED.value)
-            data = file.read(max_bytes + 1)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = file.read(max_bytes + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError as error:
         raise FetchError("there is no such file", code=FetchCode.NOT_FOUND.value) from error
     except (OSError, RuntimeError, ValueError) as error:  # link loops, NUL bytes, missing permission
@@ -170,6 +175,8 @@ def _checked_url(location: str) -> httpx.URL:
     url = httpx.URL(location)
     if url.scheme not in ("http", "https") or not url.host:
         raise _refused("only http and https URLs with a host are fetched")
+    if (url.port or 0) > 65_535 or not url.host.isprintable() or " " in url.host or "%" in url.host:
+        raise _refused("the URL's host or port is malformed")
     if url.userinfo:
         raise _refused("a URL with credentials is not fetched")
     return url.copy_with(fragment=None)
