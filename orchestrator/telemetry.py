@@ -51,12 +51,11 @@ class MetricName(StrEnum):
 
 
 class Stage(StrEnum):
-    """The timed steps of one analysis; `total` runs from the claim to the commit."""
+    """The timed steps of one analysis; `store` resolves and commits; `total` is all of them."""
 
     FETCH = "fetch"
     DECODE = "decode"
     INFER = "infer"
-    RESOLVE = "resolve"
     STORE = "store"
     TOTAL = "total"
 

@@ -1,0 +1,154 @@
+"""The keeper's parts: one leader at a time, and a Triton that serves what the database names."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from world import World, register_colours, until
+
+from orchestrator.errors import InferenceUnavailable, StoreUnavailable
+from orchestrator.inference.client import TritonClient
+from orchestrator.reconciler import PROBE_INTERVAL, Reconciler
+from orchestrator.settings import Settings
+from orchestrator.store import models
+from orchestrator.store.named_lock import NamedLock
+from orchestrator.store.transaction import Transaction
+from orchestrator.telemetry import Metrics
+
+pytestmark = pytest.mark.anyio
+
+
+class TestLock:
+    async def test_one_holds_it_and_the_next_follows(self, settings: Settings):
+        first, second = NamedLock(settings, "keeper"), NamedLock(settings, "keeper")
+        assert await first.hold()
+        assert not await second.hold()
+        assert await first.hold()
+        first.drop()
+
+        await until(second.hold, "the second holds the lock")
+        assert not await first.hold()
+        first.drop()
+        second.drop()
+
+    async def test_other_names_are_other_locks(self, settings: Settings):
+        keeper, other = NamedLock(settings, "keeper"), NamedLock(settings, "other")
+        assert await keeper.hold()
+        assert await other.hold()
+        keeper.drop()
+        other.drop()
+
+    async def test_a_database_that_is_away_is_said(self, settings: Settings, free_port: Callable[[], int]):
+        url = settings.database_url.get_secret_value()
+        host = url.rpartition("@")[2].partition("/")[0]
+        away = type(settings.database_url)(url.replace(host, f"127.0.0.1:{free_port()}"))
+        with pytest.raises(StoreUnavailable):
+            await NamedLock(settings.model_copy(update={"database_url": away}), "keeper").hold()
+
+
+class TestReconciler:
+    @pytest.fixture
+    async def triton(self, pipeline_settings: Settings) -> AsyncIterator[TritonClient]:
+        async with TritonClient.from_settings(pipeline_settings) as client:
+            yield client
+
+    @pytest.fixture
+    def reconciler(self, world: World, triton: TritonClient) -> Reconciler:
+        return Reconciler(world.settings, world.store, triton, Metrics.create())
+
+    @pytest.fixture(autouse=True)
+    async def as_before(self, triton: TritonClient, pipeline_settings: Settings) -> AsyncIterator[None]:
+        """The other tests find Triton as they expect it."""
+        yield
+        for name, versions in (("colours", (1, 2)), ("shades", (1,))):
+            await triton.load(name, versions, repository=pipeline_settings.model_repository)
+
+    async def test_a_restarted_triton_is_told_what_to_serve(
+        self, world: World, triton: TritonClient, reconciler: Reconciler
+    ):
+        # Given a Triton that serves nothing
+        await triton.unload("colours")
+        await triton.unload("shades")
+        # When it is reconciled twice
+        await reconciler.reconcile()
+        assert await reconciler.reconcile()
+        # Then it serves exactly what the database names
+        assert await serving(triton) == {("colours", 1), ("shades", 1)}
+
+    async def test_versions_that_the_database_does_not_name_go(
+        self, world: World, triton: TritonClient, reconciler: Reconciler
+    ):
+        async def retire(tx: Transaction) -> None:
+            await models.set_active(tx, await register_colours(tx, 2, active=False))
+            await tx.execute("UPDATE model_versions SET state = 'retired' WHERE name = 'shades'")
+
+        await reconciler.reconcile()
+        await world.store.write(retire)
+        await reconciler.reconcile()
+        assert await serving(triton) == {("colours", 2)}
+
+    async def test_a_version_that_cannot_be_loaded_leaves_the_others_alone(
+        self, world: World, triton: TritonClient, reconciler: Reconciler
+    ):
+        await world.store.write(lambda tx: register_colours(tx, 9, active=True))
+        assert not await reconciler.reconcile()
+        served = await serving(triton)
+        assert ("shades", 1) in served
+        assert ("colours", 9) not in served
+        # And it is not tried again at once
+        start = time.monotonic()
+        assert not await reconciler.reconcile()
+        assert time.monotonic() - start < 0.5
+
+    async def test_a_backend_that_died_is_started_again(
+        self, world: World, triton: TritonClient, reconciler: Reconciler, colour_triton
+    ):
+        # Given versions that answered, and the process behind one of them killed
+        assert await settled(reconciler)
+        (shades,) = [model for model in await active(world) if model.name == "shades"]
+        await triton.probe(shades)
+        kill_stubs(colour_triton.process, "shades")
+        with pytest.raises(InferenceUnavailable):
+            await triton.probe(shades)
+
+        # When the keeper goes on as ever, then it answers again
+        async def answers() -> bool:
+            await reconciler.reconcile()
+            try:
+                await triton.probe(shades, deadline=2)
+            except InferenceUnavailable:
+                return False
+            return True
+
+        await until(answers, "the version answers again", timeout=PROBE_INTERVAL + 15, every=0.3)
+
+    async def test_a_triton_that_is_away_is_no_error(self, world: World, free_port: Callable[[], int]):
+        async with TritonClient(f"127.0.0.1:{free_port()}", admin_key="sesame") as away:
+            assert not await Reconciler(world.settings, world.store, away, Metrics.create()).reconcile()
+
+
+async def serving(triton: TritonClient) -> set[tuple[str, int]]:
+    return {(entry.name, entry.version) for entry in await triton.index() if entry.state == "READY"}
+
+
+async def active(world: World):
+    return await world.store.read(lambda tx: models.active(tx, world.settings))
+
+
+async def settled(reconciler: Reconciler) -> bool:
+    await until(reconciler.reconcile, "triton serves what the database names")
+    return True
+
+
+def kill_stubs(server: psutil.Process, model: str) -> None:
+    """Kill every backend process that serves `model`, also one that an unload has not ended yet."""
+    stubs = [
+        child
+        for child in server.children(recursive=True)
+        if "stub" in child.name() and any(model in Path(part).parts for part in child.cmdline())
+    ]
+    assert stubs, f"no backend process of {model}"
+    for stub in stubs:
+        stub.kill()

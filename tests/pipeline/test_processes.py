@@ -1,0 +1,145 @@
+"""Whole runs with real worker and keeper processes, some of which die."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from colours import picture
+from processes import Process, running
+from world import World, until
+
+from orchestrator.records import ImageState, Priority
+from orchestrator.resources import Resources
+from orchestrator.store import backlog
+
+pytestmark = pytest.mark.anyio
+
+LEASE = 3.0
+RUN_TIMEOUT = 45.0
+
+
+@pytest.fixture
+def start(world: World, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Starts `python -m …` with the settings of the test; whatever still runs is ended afterwards."""
+    settings = world.settings.model_copy(update={"claim_lease": LEASE, "sweep_interval": 0.5})
+    started: list[Process] = []
+
+    def begin(*command: str) -> Process:
+        process = Process(list(command), settings, tmp_path / f"process-{len(started)}.log")
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        process.clean_up()
+
+
+@pytest.fixture
+def sixty() -> list[bytes]:
+    """Sixty different pictures, big enough that a run lasts a while."""
+    return [picture(4 * n, 255 - 4 * n, 17 * n % 256, size=1000 + n) for n in range(60)]
+
+
+async def counts(world: World) -> dict[ImageState, int]:
+    return await world.store.read(backlog.counts_by_state)
+
+
+async def add_all(world: World, resources: Resources, pictures: list[bytes]) -> list[int]:
+    ids = [await world.add(data) for data in pictures]
+    assert await resources.queue.enqueue(ids, Priority.LIVE)
+    return ids
+
+
+async def part_done(world: World) -> bool:
+    return (await counts(world))[ImageState.DONE] >= 10
+
+
+async def test_killing_a_worker_loses_and_doubles_nothing(
+    world: World, resources: Resources, start: Callable[..., Process], sixty: list[bytes]
+):
+    # Given what an undisturbed run stores
+    undisturbed = [await world.add(data) for data in sixty]
+    await resources.pipeline.analyse_images(undisturbed, Priority.BACKFILL)
+    expected, counters = await world.stored_rows(undisturbed), await world.counters()
+
+    # When a worker is killed in the middle of the same sixty pictures and another takes its place
+    start("orchestrator.keeper")
+    worker = start("orchestrator.worker", "live")
+    ids = await add_all(world, resources, sixty)
+
+    async def some_done() -> bool:
+        done = [await world.state(image_id) for image_id in ids].count(ImageState.DONE)
+        return done >= 10
+
+    await until(some_done, "a part is done", timeout=RUN_TIMEOUT, every=0.01)
+    worker.kill_worker()
+    left = await counts(world)
+    assert left[ImageState.DONE] < 120, "the worker was killed too late to mean anything"
+    assert left[ImageState.RUNNING] > 0, "the worker held nothing when it was killed"
+    start("orchestrator.worker", "live")
+
+    # Then every image ends done, with the very same rows and counters
+    async def all_done() -> bool:
+        return (await counts(world))[ImageState.DONE] == 120
+
+    await until(all_done, "every image is done", timeout=RUN_TIMEOUT)
+    assert await world.stored_rows(ids) == expected
+    assert await world.counters() == {tag: 2 * amount for tag, amount in counters.items()}
+
+
+async def test_a_redis_that_forgets_everything_costs_only_time(
+    world: World, resources: Resources, start: Callable[..., Process], sixty: list[bytes], lose_everything
+):
+    start("orchestrator.keeper")
+    start("orchestrator.worker", "live")
+    await add_all(world, resources, sixty)
+    await until(lambda: part_done(world), "a part is done", timeout=RUN_TIMEOUT, every=0.01)
+    lose_everything()
+
+    async def all_done() -> bool:
+        return (await counts(world))[ImageState.DONE] == len(sixty)
+
+    await until(all_done, "every image is done", timeout=RUN_TIMEOUT)
+
+
+async def test_a_worker_that_is_told_to_stop_leaves_nothing_half_done(
+    world: World, resources: Resources, start: Callable[..., Process], sixty: list[bytes]
+):
+    worker = start("orchestrator.worker", "live")
+    await add_all(world, resources, sixty)
+    await until(lambda: part_done(world), "a part is done", timeout=RUN_TIMEOUT, every=0.01)
+    # When it gets SIGTERM, then it exits cleanly, holding no image and no message
+    assert worker.terminate() == 0
+    assert await worker.logged("worker drained")
+    left = Counter(await counts(world))
+    assert left[ImageState.RUNNING] == left[ImageState.FAILED] == 0
+    depth = await resources.queue.depth(Priority.LIVE)
+    assert depth is not None
+    assert depth.in_flight == 0
+
+
+async def test_a_worker_that_cannot_reach_its_database_ends(world: World, tmp_path: Path, free_port):
+    # A process that lived on doing nothing would look healthy to its supervisor
+    url = world.settings.database_url.get_secret_value()
+    host = url.rpartition("@")[2].partition("/")[0]
+    away = type(world.settings.database_url)(url.replace(host, f"127.0.0.1:{free_port()}"))
+    lost = world.settings.model_copy(update={"database_url": away})
+    with running(["orchestrator.worker", "live"], lost, tmp_path / "lost.log") as worker:
+
+        async def ended() -> bool:
+            return not worker.handle.is_running() or worker.handle.status() == "zombie"
+
+        await until(ended, "the worker ends", timeout=15)
+
+
+async def test_a_standby_keeper_takes_over(world: World, start: Callable[..., Process]):
+    # Given a keeper that leads and one that waits
+    first = start("orchestrator.keeper")
+    await until(lambda: first.logged("leading"), "the first leads", timeout=RUN_TIMEOUT)
+    second = start("orchestrator.keeper")
+    # When the first is killed, then the second leads, and stops cleanly when told to
+    first.kill()
+    await until(lambda: second.logged("leading"), "the second leads", timeout=RUN_TIMEOUT)
+    assert second.terminate() == 0
+    assert await second.logged("keeper stopped")
