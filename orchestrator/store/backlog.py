@@ -15,6 +15,7 @@ async def due_for_sweep(
     come and nothing was sent for it), and running under a claim older than `lease` seconds (`older_than`
     unless given).
     """
+    # The union's priorities are text, which sorts by letters; within its parts they are an ENUM's numbers.
     rows = await tx.fetch_all(
         """
         (SELECT id, priority FROM images
@@ -28,7 +29,7 @@ async def due_for_sweep(
         (SELECT id, priority FROM images
          WHERE state = 'running' AND claimed_at < UTC_TIMESTAMP(6) - INTERVAL :lease_us MICROSECOND
          ORDER BY priority, id LIMIT :limit)
-        ORDER BY priority, id LIMIT :limit
+        ORDER BY FIELD(priority, 'live', 'backfill'), id LIMIT :limit
         """,
         older_us=round(older_than * 1e6),
         lease_us=round((older_than if lease is None else lease) * 1e6),

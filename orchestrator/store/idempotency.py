@@ -38,7 +38,7 @@ async def begin(tx: Transaction, *, user_id: int, key: str, request: bytes) -> s
             key=key,
         )
         if row is None or row["request_sha256"] != request:
-            raise Conflict("this key was used for another request", code="idempotency_key_reused") from None
+            raise Conflict("the key was used for another request", code="idempotency_key_reused") from None
         return str(row["response"])
     return None
 
@@ -46,7 +46,8 @@ async def begin(tx: Transaction, *, user_id: int, key: str, request: bytes) -> s
 async def finish(tx: Transaction, *, user_id: int, key: str, response: str) -> None:
     """Store the answer (JSON text) that repeats will get."""
     await tx.execute(
-        "UPDATE idempotency_keys SET response = :response WHERE user_id = :user_id AND idempotency_key = :key",
+        "UPDATE idempotency_keys SET response = :response"
+        " WHERE user_id = :user_id AND idempotency_key = :key",
         user_id=user_id,
         key=key,
         response=response,
