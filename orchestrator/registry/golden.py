@@ -31,7 +31,9 @@ def expected_scores(golden: GoldenSpec, labels: tuple[Label, ...]) -> Float32Ten
     try:
         return np.array([golden.scores[label.name] for label in labels], np.float32)
     except KeyError as error:
-        raise ModelError(f"{golden.file} has no expected score for {error}", code="golden_incomplete") from error
+        raise ModelError(
+            f"{golden.file} has no expected score for {error}", code="golden_incomplete"
+        ) from error
 
 
 def check_tensor(folder: Path, golden: GoldenSpec, tensor: Uint8Tensor) -> int:
@@ -41,7 +43,9 @@ def check_tensor(folder: Path, golden: GoldenSpec, tensor: Uint8Tensor) -> int:
     """
     expected = load_tensor(folder, golden)
     if tensor.shape != expected.shape:
-        raise ModelError(f"{golden.file}: the tensor is {tensor.shape}, not {expected.shape}", code="golden_mismatch")
+        raise ModelError(
+            f"{golden.file}: the tensor is {tensor.shape}, not {expected.shape}", code="golden_mismatch"
+        )
     difference = int(np.abs(tensor.astype(np.int16) - expected).max())
     if difference > golden.tensor_tolerance:
         raise ModelError(

@@ -5,7 +5,7 @@ float32 probabilities [N, L]. Cast, channel flip, normalisation, layout and sigm
 so a client knows nothing but geometry (DESIGN 3, "One wire format for every model").
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -60,7 +60,9 @@ def _check_versions(model: onnx.ModelProto) -> None:
     if opset < _OLDEST_OPSET:
         raise GraphPreparationError(f"the graph's opset is {opset}; at least {_OLDEST_OPSET} is needed")
     if model.ir_version < _OLDEST_IR:
-        raise GraphPreparationError(f"the graph's IR version is {model.ir_version}; at least {_OLDEST_IR} is needed")
+        raise GraphPreparationError(
+            f"the graph's IR version is {model.ir_version}; at least {_OLDEST_IR} is needed"
+        )
 
 
 def _find_input(model: onnx.ModelProto, spec: InputSpec, size: int) -> onnx.ValueInfoProto:
@@ -70,17 +72,20 @@ def _find_input(model: onnx.ModelProto, spec: InputSpec, size: int) -> onnx.Valu
         names = ", ".join(entry.name for entry in inputs) or "none"
         raise GraphPreparationError(f"the graph's inputs are {names}; the manifest names '{spec.name}' alone")
     expected = (None, size, size, 3) if spec.layout == "NHWC" else (None, 3, size, size)
-    _check_tensor("input", inputs[0], expected)
-    return inputs[0]
+    found: onnx.ValueInfoProto = inputs[0]
+    _check_tensor("input", found, expected)
+    return found
 
 
 def _find_output(model: onnx.ModelProto, spec: OutputSpec, labels: int) -> onnx.ValueInfoProto:
-    found = [entry for entry in model.graph.output if entry.name == spec.name]
-    if not found:
+    found: onnx.ValueInfoProto | None = next(
+        (entry for entry in model.graph.output if entry.name == spec.name), None
+    )
+    if found is None:
         names = ", ".join(entry.name for entry in model.graph.output)
         raise GraphPreparationError(f"the graph's outputs are {names}; the manifest names '{spec.name}'")
-    _check_tensor("output", found[0], (None, labels))
-    return found[0]
+    _check_tensor("output", found, (None, labels))
+    return found
 
 
 def _check_tensor(what: str, entry: onnx.ValueInfoProto, expected: Sequence[int | None]) -> None:
@@ -112,12 +117,14 @@ def _input_nodes(spec: InputSpec, element: int) -> tuple[list[onnx.NodeProto], l
     target = _INNER + spec.name
     current = SERVED_INPUT
 
-    def step(operator: str, *constant: NDArray[np.generic], **attributes: object) -> None:
+    def step(operator: str, *constant: NDArray[np.generic], **attributes: int | list[int]) -> None:
         nonlocal current
         names = [f"prepare/{operator}_{len(nodes)}_constant" for _ in constant]
-        constants.extend(numpy_helper.from_array(value, name) for value, name in zip(constant, names, strict=True))
+        constants.extend(
+            numpy_helper.from_array(value, name) for value, name in zip(constant, names, strict=True)
+        )
         result = f"prepare/{operator}_{len(nodes)}"
-        nodes.append(helper.make_node(operator, [current, *names], [result], name=result, **attributes))
+        nodes.append(_node(operator, [current, *names], result, attributes))
         current = result
 
     if spec.channel_order == "BGR":
@@ -138,7 +145,7 @@ def _input_nodes(spec: InputSpec, element: int) -> tuple[list[onnx.NodeProto], l
 
 def _output_nodes(spec: OutputSpec, element: int) -> list[onnx.NodeProto]:
     """From the original's output to `scores`."""
-    operators: list[tuple[str, dict[str, int]]] = []
+    operators: list[tuple[str, dict[str, int | list[int]]]] = []
     if element == TensorProto.FLOAT16:
         operators.append(("Cast", {"to": TensorProto.FLOAT}))
     if spec.activation == "logits":
@@ -147,13 +154,22 @@ def _output_nodes(spec: OutputSpec, element: int) -> list[onnx.NodeProto]:
     nodes, current = [], _INNER + spec.name
     for i, (operator, attributes) in enumerate(operators):
         result = SERVED_OUTPUT if i == len(operators) - 1 else f"answer/{operator}_{i}"
-        nodes.append(helper.make_node(operator, [current], [result], name=f"answer/{operator}_{i}", **attributes))
+        nodes.append(_node(operator, [current], result, attributes))
         current = result
     return nodes
 
 
+def _node(
+    operator: str, inputs: Sequence[str], result: str, attributes: Mapping[str, int | list[int]]
+) -> onnx.NodeProto:
+    """A node named for its operator and its result."""
+    node = helper.make_node(operator, list(inputs), [result], name=f"{operator}/{result}")
+    node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
+    return node
+
+
 def affine(spec: InputSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return float32 [3] scale and shift, in the model's channel order, that turn a byte into its input value."""
+    """Return float32 [3] scale and shift, in the model's channel order, from a byte to its input value."""
     low, high = spec.value_range
     std = np.array(spec.std, np.float64)
     scale = (high - low) / 255 / std

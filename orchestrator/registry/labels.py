@@ -24,7 +24,9 @@ def read_labels(folder: Path, manifest: Manifest) -> tuple[Label, ...]:
     where = f"{manifest.name}/{manifest.version}: {manifest.labels.file}"
     wd14 = manifest.labels.format == "wd14_csv"
     rows = _read_rows(folder / manifest.labels.file, WD14_COLUMNS if wd14 else BOARD_COLUMNS, where)
-    labels = tuple(_wd14_label(i, row, where) if wd14 else _board_label(i, row, where) for i, row in enumerate(rows))
+    labels = tuple(
+        _wd14_label(i, row, where) if wd14 else _board_label(i, row, where) for i, row in enumerate(rows)
+    )
     if len(labels) != manifest.labels.count:
         raise ManifestError(f"{where} has {len(labels)} labels, the manifest says {manifest.labels.count}")
     names = {label.name for label in labels}
@@ -52,7 +54,9 @@ def _read_rows(path: Path, columns: tuple[str, ...], where: str) -> list[dict[st
 def _wd14_label(index: int, row: dict[str, str], where: str) -> Label:
     category = WD14_CATEGORIES.get(row["category"])
     if category is None or not row["name"]:
-        raise ManifestError(f"{where}: row {index + 1} has no name or an unknown category '{row['category']}'")
+        raise ManifestError(
+            f"{where}: row {index + 1} has no name or an unknown category '{row['category']}'"
+        )
     return Label(index, row["name"], category)
 
 

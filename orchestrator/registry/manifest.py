@@ -1,4 +1,4 @@
-"""The manifest that every model version ships: what its graph expects, what its answers mean, how to check it.
+"""The manifest that every model version ships: what its graph expects, what its answers mean, its checks.
 
 Source of the fields: DESIGN 3, "WD14 contract" and "One wire format for every model". A manifest is JSON,
 `manifest.json` in the version's folder; its paths are relative to that folder.
@@ -216,7 +216,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{MANIFEST_NAME} of {folder.parent.name}/{folder.name} cannot be read: {error}") from error
+        raise ManifestError(
+            f"{MANIFEST_NAME} of {folder.parent.name}/{folder.name} cannot be read: {error}"
+        ) from error
     manifest = parse_manifest(text)
     if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
         raise ManifestError(
@@ -233,7 +235,9 @@ def check_files(folder: Path, manifest: Manifest) -> None:
         if not path.is_file():
             raise ManifestError(f"{manifest.name}/{manifest.version}: {part.file} is missing")
         if file_sha256(path) != part.sha256:
-            raise ManifestError(f"{manifest.name}/{manifest.version}: {part.file} is not the file it was (sha256)")
+            raise ManifestError(
+                f"{manifest.name}/{manifest.version}: {part.file} is not the file it was (sha256)"
+            )
 
 
 def file_sha256(path: Path) -> str:

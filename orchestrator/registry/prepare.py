@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError as ProtobufDecodeError
+from google.protobuf.message import DecodeError as ProtobufDecodeError  # type: ignore[import-untyped]
 
 from orchestrator.errors import GraphPreparationError
 from orchestrator.registry.golden import load_tensor

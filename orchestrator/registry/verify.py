@@ -53,7 +53,9 @@ def run_original(
     """
     wants = np.float16 if session.get_inputs()[0].type == "tensor(float16)" else np.float32
     answers = [
-        session.run([output_spec.name], {input_spec.name: reference_input(image[None], input_spec).astype(wants)})[0]
+        session.run(
+            [output_spec.name], {input_spec.name: reference_input(image[None], input_spec).astype(wants)}
+        )[0]
         for image in images
     ]
     return reference_probabilities(np.concatenate(answers), output_spec)
@@ -68,7 +70,7 @@ def verify_graph(
     size: int,
     images: Sequence[Uint8Tensor] = (),
 ) -> Equality:
-    """Compare the two graphs on `images` (UINT8 RGB HWC [S, S, 3]) and on generated ones, alone and in batches.
+    """Compare the graphs on `images` (UINT8 RGB HWC [S, S, 3]) and on generated ones, alone and in batches.
 
     Raises GraphPreparationError when either does not run, an answer is not finite or not within 0 … 1, or
     any probability differs by more than `TOLERANCE`.
@@ -79,17 +81,24 @@ def verify_graph(
         expected = run_original(original_session, pictures, input_spec, output_spec)
         answers = {
             batch: np.concatenate(
-                [run_served(prepared_session, pictures[i : i + batch]) for i in range(0, len(pictures), batch)]
+                [
+                    run_served(prepared_session, pictures[i : i + batch])
+                    for i in range(0, len(pictures), batch)
+                ]
             )
             for batch in _BATCHES
         }
     except Exception as error:  # as above
         raise GraphPreparationError(f"the graph does not run: {error}") from error
     if not np.isfinite(expected).all() or expected.min() < 0 or expected.max() > 1:
-        raise GraphPreparationError("the original does not answer with probabilities; is its activation right?")
+        raise GraphPreparationError(
+            "the original does not answer with probabilities; is its activation right?"
+        )
     largest = 0.0
     for batch, answer in answers.items():
-        difference = float(np.abs(answer - expected).max()) if answer.shape == expected.shape else float("nan")
+        difference = (
+            float(np.abs(answer - expected).max()) if answer.shape == expected.shape else float("nan")
+        )
         if not difference <= TOLERANCE:
             raise GraphPreparationError(
                 f"in batches of {batch} the prepared graph differs from its original by {difference:.2e}"
@@ -106,5 +115,7 @@ def generated_images(size: int) -> list[Uint8Tensor]:
     across[..., 0] = slope[None, :]
     down = np.full((size, size, 3), 40, np.uint8)
     down[..., 2] = slope[:, None]
-    plain = [np.full((size, size, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255), (255, 255, 255))]
+    plain = [
+        np.full((size, size, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255), (255, 255, 255))
+    ]
     return [noise, across, down, *plain]

@@ -42,7 +42,9 @@ def draw_hairband(pen: Pen, rng: Random) -> None:
 def draw_cat_ears(pen: Pen, hair: Colour) -> None:
     """Draw two cat ears in the hair's colour."""
     for side in (-1, 1):
-        pen.shape(mirrored([(0.28, -1.1), (0.48, -1.42), (0.82, -1.82), (0.93, -1.3), (0.92, -0.75)], side), hair)
+        pen.shape(
+            mirrored([(0.28, -1.1), (0.48, -1.42), (0.82, -1.82), (0.93, -1.3), (0.92, -0.75)], side), hair
+        )
         pen.patch(mirrored([(0.48, -1.16), (0.76, -1.58), (0.83, -1.2), (0.8, -0.95)], side), INNER_EAR)
 
 
@@ -76,7 +78,12 @@ def draw_ribbons(pen: Pen, rng: Random, places: Sequence[tuple[float, float]]) -
     for x, y in places:
         for side in (-1, 1):
             loop = [(x, y), (x + side * 0.42, y - 0.32), (x + side * 0.5, y), (x + side * 0.4, y + 0.26)]
-            tail = [(x, y), (x + side * 0.12, y + 0.06), (x + side * 0.3, y + 0.48), (x + side * 0.12, y + 0.46)]
+            tail = [
+                (x, y),
+                (x + side * 0.12, y + 0.06),
+                (x + side * 0.3, y + 0.48),
+                (x + side * 0.12, y + 0.46),
+            ]
             pen.shape(smooth(loop), silk)
             pen.shape(tail, silk)
         pen.shape(ellipse(x, y, 0.11, 0.12), silk)

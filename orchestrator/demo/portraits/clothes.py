@@ -78,7 +78,16 @@ def _cloth_colour(rng: Random, person: Person) -> Colour:
 
 
 def _draw_top(pen: Pen, cloth: Colour, flush: Colour) -> None:
-    outline = [(-0.85, 2.0), (-0.5, 2.12), (0, 2.2), (0.5, 2.12), (0.85, 2.0), (1.0, 2.9), (1.0, FOOT), (-1.0, FOOT)]
+    outline = [
+        (-0.85, 2.0),
+        (-0.5, 2.12),
+        (0, 2.2),
+        (0.5, 2.12),
+        (0.85, 2.0),
+        (1.0, 2.9),
+        (1.0, FOOT),
+        (-1.0, FOOT),
+    ]
     pen.shape(smooth([*outline, (-1.0, 2.9)]), cloth)
     for side in (-1, 1):
         pen.shape(mirrored([(0.70, 2.06), (0.60, 1.48), (0.50, 1.46), (0.55, 2.1)], side), cloth)
@@ -89,7 +98,12 @@ def _draw_top(pen: Pen, cloth: Colour, flush: Colour) -> None:
 def _draw_sleeves(pen: Pen, shoulder: float, cloth: Colour) -> None:
     shade = mix(cloth, (40, 30, 90), 0.22)
     for side in (-1, 1):
-        sleeve = [(shoulder * 0.78, 2.3), (shoulder * 1.1, 2.5), (shoulder * 1.13, FOOT), (shoulder * 0.86, FOOT)]
+        sleeve = [
+            (shoulder * 0.78, 2.3),
+            (shoulder * 1.1, 2.5),
+            (shoulder * 1.13, FOOT),
+            (shoulder * 0.86, FOOT),
+        ]
         pen.shade(mirrored(sleeve, side), shade)
         pen.line(mirrored([(shoulder * 0.78, 2.3), (shoulder * 0.84, FOOT)], side))
 

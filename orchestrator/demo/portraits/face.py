@@ -60,7 +60,7 @@ def draw_face(pen: Pen, rng: Random, person: Person, skin: Colour, brow: Colour)
         if person.eyes_closed:
             _draw_closed_eye(pen, centre, height, wide)
         else:
-            _draw_eye(pen, person, side, (centre, height), (wide, tall), turn, colour)
+            _draw_eye(pen, person, side, (centre, height), size=(wide, tall), turn=turn, colour=colour)
         _draw_brow(pen, person, side, (centre, height), brow)
     pen.line([(turn * 1.3, 0.46), (turn * 1.3 + 0.035, 0.51)], mix(pen.ink, skin, 0.3))
     _draw_mouth(pen, person, turn * 1.15, rng.uniform(0.19, 0.25))
@@ -90,6 +90,7 @@ def _draw_eye(
     person: Person,
     side: int,
     at: tuple[float, float],
+    *,
     size: tuple[float, float],
     turn: float,
     colour: Colour,

@@ -1,18 +1,14 @@
 """One person, assembled back to front."""
 
 from dataclasses import dataclass
-from random import Random
-
-from PIL import ImageDraw
 
 from orchestrator.demo.portraits import accessories
 from orchestrator.demo.portraits.clothes import draw_body
 from orchestrator.demo.portraits.face import draw_face, draw_head
 from orchestrator.demo.portraits.hair import HairTones, draw_back_hair, draw_front_hair
-from orchestrator.demo.portraits.pen import Pen
+from orchestrator.demo.portraits.pen import Pen, Sheet
 from orchestrator.demo.portraits.scene import Person
 from orchestrator.demo.portraits.shapes import Colour, jitter, mix
-from orchestrator.demo.portraits.styles import DrawingStyle
 from orchestrator.demo.portraits.vocabulary import HAIR_COLOURS
 
 SKINS: tuple[Colour, ...] = ((255, 226, 206), (253, 214, 188), (242, 196, 162), (250, 220, 198))
@@ -26,21 +22,14 @@ class Figure:
     skin: Colour
 
 
-def draw_person(
-    canvas: ImageDraw.ImageDraw,
-    rng: Random,
-    style: DrawingStyle,
-    person: Person,
-    at: tuple[float, float],
-    scale: float,
-) -> Figure:
+def draw_person(sheet: Sheet, person: Person, at: tuple[float, float], scale: float) -> Figure:
     """Draw `person` with the head's centre `at` (pixels) and head radius `scale` (pixels)."""
+    rng = sheet.rng
     hair = HairTones.of(jitter(rng, HAIR_COLOURS[person.hair]))
     skin = jitter(rng, rng.choice(SKINS), 0.008, 0.1, 0.03)
     flush = mix(skin, (200, 90, 100), 0.30)
     pen = Pen(
-        canvas,
-        style,
+        sheet,
         at=at,
         scale=scale,
         width=max(1.5, scale * rng.uniform(0.02, 0.034)),

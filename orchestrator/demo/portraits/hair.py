@@ -1,6 +1,8 @@
 """Hair: what hangs behind the head, what falls over the forehead, and where a ribbon may sit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -53,12 +55,20 @@ def draw_back_hair(pen: Pen, rng: Random, person: Person, tones: HairTones) -> l
     if person.hairstyle == "twintails":
         height, reach, length = rng.uniform(-0.75, -0.3), rng.uniform(0.75, 1.0), rng.uniform(1.5, 2.1)
         for side in (-1, 1):
-            _tail(pen, rng, tones, side, (0.82, height), reach, length)
+            _tail(pen, rng, tones, side, root=(0.82, height), reach=reach, length=length)
             pen.shape(ellipse(side * 0.88, height, 0.11, 0.14), tie)
         return [(-0.9, height), (0.9, height)]
     if person.hairstyle == "ponytail":
         height = rng.uniform(-1.0, -0.7)
-        _tail(pen, rng, tones, 1, (0.5, height), rng.uniform(0.95, 1.25), rng.uniform(1.5, 2.0))
+        _tail(
+            pen,
+            rng,
+            tones,
+            1,
+            root=(0.5, height),
+            reach=rng.uniform(0.95, 1.25),
+            length=rng.uniform(1.5, 2.0),
+        )
         pen.shape(ellipse(0.58, height, 0.13, 0.13), tie)
         return [(0.6, height)]
     return [(rng.choice((-1, 1)) * rng.uniform(0.7, 0.85), rng.uniform(-0.95, -0.75))]
@@ -68,14 +78,14 @@ def draw_front_hair(pen: Pen, rng: Random, person: Person, tones: HairTones) -> 
     """Draw crown, fringe and side locks over the face, with their creases and the ring of light."""
     strands = rng.choice((4, 5, 5, 6, 7))
     cut = rng.choice(("spiky", "round", "part")) if person.is_girl else "spiky"
-    edges = np.linspace(0.86, -0.86, strands + 1)
+    edges = np.linspace(0.86, -0.86, strands + 1).tolist()
     low = rng.uniform(-0.1, 0.06)
     lock = rng.uniform(0.45, 0.95) if person.is_girl else rng.uniform(0.15, 0.35)
     pen.shape(_fringe(rng, cut, edges, low, lock) + _crown(rng, person), tones.base)
     for x in edges[:-1]:
         strand = smooth([(x * 0.95, -0.36), (x * 0.9, -0.6), (x * 0.7, -0.8)], closed=False)
         pen.crease(strand, tones.shade)
-    for left, right in zip(edges[:-1], edges[1:], strict=True):
+    for left, right in pairwise(edges):
         x = (left + right) / 2
         crease = smooth([(x, low - 0.12), (x * 0.96, -0.34), (x * 0.86, -0.55)], closed=False)
         pen.crease(crease, mix(tones.base, tones.shade, 0.6), 0.9)
@@ -126,7 +136,14 @@ def _hang_short(pen: Pen, rng: Random, person: Person, tones: HairTones) -> None
 
 
 def _tail(
-    pen: Pen, rng: Random, tones: HairTones, side: int, root: tuple[float, float], reach: float, length: float
+    pen: Pen,
+    rng: Random,
+    tones: HairTones,
+    side: int,
+    *,
+    root: tuple[float, float],
+    reach: float,
+    length: float,
 ) -> None:
     x, y = root
     outline = [
@@ -142,17 +159,30 @@ def _tail(
         (x, y + 0.14),
     ]
     pen.shape(smooth(mirrored(_shaken(rng, outline, 0.05), side)), tones.base)
-    shade = [(x + reach * 0.35, y + 0.1), (x + reach * 0.75, y + length * 0.45), (x + reach * 0.66, y + length * 0.8)]
+    shade = [
+        (x + reach * 0.35, y + 0.1),
+        (x + reach * 0.75, y + length * 0.45),
+        (x + reach * 0.66, y + length * 0.8),
+    ]
     light = [(x + reach * 0.5, y), (x + reach * 0.92, y + length * 0.35)]
     pen.crease(smooth(mirrored(shade, side), closed=False), tones.shade, 1.2)
     pen.crease(smooth(mirrored(light, side), closed=False), tones.light, 1.6)
 
 
-def _fringe(rng: Random, cut: str, edges: np.ndarray, low: float, lock: float) -> list[tuple[float, float]]:
+def _fringe(
+    rng: Random, cut: str, edges: Sequence[float], low: float, lock: float
+) -> list[tuple[float, float]]:
     """The fringe's lower edge, from the right lock to the left one."""
-    outline = [(1.0, -0.05), (1.0, lock * 0.7), (0.9, lock + 0.12), (0.8, lock * 0.6), (0.84, 0.05), (0.8, -0.25)]
+    outline = [
+        (1.0, -0.05),
+        (1.0, lock * 0.7),
+        (0.9, lock + 0.12),
+        (0.8, lock * 0.6),
+        (0.84, 0.05),
+        (0.8, -0.25),
+    ]
     parting = rng.uniform(-0.3, 0.3)
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         tip = (start + end) / 2
         if cut == "part":
             depth = low + 0.12 - 0.42 * float(np.exp(-(((tip - parting) / 0.3) ** 2)))
@@ -167,16 +197,31 @@ def _fringe(rng: Random, cut: str, edges: np.ndarray, low: float, lock: float) -
         bend = depth * 0.5 - 0.18
         outline += _bow((start, -0.38), (start * 0.85 + tip * 0.15, bend), (tip, depth))
         outline += _bow((tip, depth), (end * 0.85 + tip * 0.15, bend), (end, -0.38))[1:]
-    outline += [(-0.8, -0.25), (-0.84, 0.05), (-0.8, lock * 0.6), (-0.9, lock + 0.12), (-1.0, lock * 0.7), (-1.0, -0.05)]
+    outline += [
+        (-0.8, -0.25),
+        (-0.84, 0.05),
+        (-0.8, lock * 0.6),
+        (-0.9, lock + 0.12),
+        (-1.0, lock * 0.7),
+        (-1.0, -0.05),
+    ]
     return outline
 
 
 def _crown(rng: Random, person: Person) -> list[tuple[float, float]]:
-    corners = [(-1.03, -0.4), (-0.8, -0.97), (-0.42, -1.2), (0, -1.27), (0.42, -1.2), (0.8, -0.97), (1.03, -0.4)]
+    corners = [
+        (-1.03, -0.4),
+        (-0.8, -0.97),
+        (-0.42, -1.2),
+        (0, -1.27),
+        (0.42, -1.2),
+        (0.8, -0.97),
+        (1.03, -0.4),
+    ]
     if person.is_girl and rng.random() >= 0.25:
         return [(float(x), float(y)) for x, y in smooth(corners, closed=False, steps=5)]
     tousled = [corners[0]]
-    for (x0, y0), (x1, y1) in zip(corners[:-1], corners[1:], strict=True):
+    for (x0, y0), (x1, y1) in pairwise(corners):
         lift = rng.uniform(1.08, 1.2)
         tousled += [((x0 + x1) / 2 * lift, (y0 + y1) / 2 * lift), (x1, y1)]
     return tousled
@@ -202,7 +247,10 @@ def _bow(
     for t in np.linspace(0, 1, 6):
         a, b, c = (1 - t) ** 2, 2 * t * (1 - t), t**2
         curve.append(
-            (float(a * start[0] + b * control[0] + c * end[0]), float(a * start[1] + b * control[1] + c * end[1]))
+            (
+                float(a * start[0] + b * control[0] + c * end[0]),
+                float(a * start[1] + b * control[1] + c * end[1]),
+            )
         )
     return curve
 

@@ -1,12 +1,25 @@
 """A pen that draws in a figure's own coordinates onto a Pillow canvas."""
 
 import math
+from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 from PIL import ImageDraw
 
 from orchestrator.demo.portraits.shapes import Colour, Fill, PointList, Points
 from orchestrator.demo.portraits.styles import DrawingStyle
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a picture is drawn on and with: `width` and `height` are the canvas's, in pixels."""
+
+    canvas: ImageDraw.ImageDraw
+    rng: Random
+    style: DrawingStyle
+    width: int
+    height: int
 
 
 class Pen:
@@ -18,8 +31,7 @@ class Pen:
 
     def __init__(
         self,
-        canvas: ImageDraw.ImageDraw,
-        style: DrawingStyle,
+        sheet: Sheet,
         *,
         at: tuple[float, float],
         scale: float,
@@ -28,12 +40,12 @@ class Pen:
         tilt: float = 0.0,
         mirror: bool = False,
     ) -> None:
-        self.style = style
-        self.ink = style.ink or ink
-        self._canvas = canvas
+        self.style = sheet.style
+        self.ink = sheet.style.ink or ink
+        self._canvas = sheet.canvas
         self._at = np.array(at)
         self._scale = scale
-        self._width = width * style.line_weight
+        self._width = width * sheet.style.line_weight
         cosine, sine = math.cos(tilt), math.sin(tilt)
         self._rotation = np.array([[cosine, sine], [-sine, cosine]])
         self._sides = np.array([-1.0 if mirror else 1.0, 1.0])
@@ -47,7 +59,9 @@ class Pen:
         """Return how far a picture of `height` pixels reaches below the origin, in figure units."""
         return float((height - self._at[1]) / self._scale)
 
-    def shape(self, points: PointList | Points, fill: Fill, ink: Colour | None = None, weight: float = 1.0) -> None:
+    def shape(
+        self, points: PointList | Points, fill: Fill, ink: Colour | None = None, weight: float = 1.0
+    ) -> None:
         """Fill a closed shape and outline it, unless the style has no outlines."""
         placed = self.place(points)
         self._canvas.polygon(placed, fill=self._paint(fill))

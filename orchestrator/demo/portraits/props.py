@@ -4,10 +4,8 @@ import math
 from collections.abc import Iterable
 from random import Random
 
-from PIL import ImageDraw
-
 from orchestrator.demo.portraits.figure import Figure
-from orchestrator.demo.portraits.pen import Pen
+from orchestrator.demo.portraits.pen import Pen, Sheet
 from orchestrator.demo.portraits.scene import Animal, Decoration, Held
 from orchestrator.demo.portraits.shapes import (
     WHITE,
@@ -20,7 +18,6 @@ from orchestrator.demo.portraits.shapes import (
     smooth,
     star,
 )
-from orchestrator.demo.portraits.styles import DrawingStyle
 
 BROWN_INK: Colour = (40, 26, 34)
 BEAK: Colour = (250, 150, 40)
@@ -43,11 +40,12 @@ def draw_held(figure: Figure, rng: Random, held: Held, lowest: float) -> None:
     pen.shape(sleeve, mix(figure.skin, WHITE, 0.25))
 
 
-def draw_cat(canvas: ImageDraw.ImageDraw, rng: Random, style: DrawingStyle, at: tuple[float, float], size: float) -> None:
+def draw_cat(sheet: Sheet, at: tuple[float, float], size: float) -> None:
     """Draw a sitting cat with its head `at` (pixels), head radius `size` (pixels)."""
+    rng = sheet.rng
     coats: tuple[Colour, ...] = ((60, 56, 66), (240, 170, 90), (245, 240, 235), (150, 140, 140))
     coat = jitter(rng, rng.choice(coats), 0.02)
-    pen = Pen(canvas, style, at=at, scale=size, width=size * 0.05, ink=BROWN_INK, tilt=rng.uniform(-0.1, 0.1))
+    pen = Pen(sheet, at=at, scale=size, width=size * 0.05, ink=BROWN_INK, tilt=rng.uniform(-0.1, 0.1))
     pen.shape(smooth([(-0.7, 0.6), (-0.95, 2.4), (0.95, 2.4), (0.7, 0.6)]), coat)
     for side in (-1, 1):
         pen.shape(mirrored([(0.25, -0.8), (0.85, -1.45), (0.95, -0.3)], side), coat)
@@ -64,15 +62,20 @@ def draw_cat(canvas: ImageDraw.ImageDraw, rng: Random, style: DrawingStyle, at: 
     pen.line(smooth(mouth, closed=False))
 
 
-def draw_bird(
-    canvas: ImageDraw.ImageDraw, rng: Random, style: DrawingStyle, at: tuple[float, float], size: float, left: bool
-) -> None:
+def draw_bird(sheet: Sheet, at: tuple[float, float], size: float, *, left: bool) -> None:
     """Draw a round bird `at` (pixels) of radius `size` (pixels), looking `left` or right."""
+    rng = sheet.rng
     coats: tuple[Colour, ...] = ((250, 210, 70), (110, 180, 240), (240, 110, 100), (245, 245, 250))
     coat = jitter(rng, rng.choice(coats), 0.02)
     wing = mix(coat, (40, 40, 60), 0.25)
     pen = Pen(
-        canvas, style, at=at, scale=size, width=size * 0.05, ink=BROWN_INK, tilt=rng.uniform(-0.1, 0.1), mirror=left
+        sheet,
+        at=at,
+        scale=size,
+        width=size * 0.05,
+        ink=BROWN_INK,
+        tilt=rng.uniform(-0.1, 0.1),
+        mirror=left,
     )
     pen.shape([(-0.9, 0.2), (-1.7, 0.0), (-1.6, 0.5), (-0.8, 0.55)], wing)
     body = [
@@ -92,30 +95,23 @@ def draw_bird(
     pen.shape(smooth([(-0.6, 0.1), (0.1, -0.02), (0.2, 0.35), (-0.3, 0.55)]), wing)
 
 
-def draw_animal(
-    canvas: ImageDraw.ImageDraw, rng: Random, style: DrawingStyle, animal: Animal, width: int, height: int
-) -> None:
+def draw_animal(sheet: Sheet, animal: Animal) -> None:
     """Draw a companion low at one side, or a bird above."""
+    rng, width, height = sheet.rng, sheet.width, sheet.height
     side = rng.choice((-1, 1))
     x = width * (0.5 + side * rng.uniform(0.3, 0.38))
     size = min(width, height) * rng.uniform(0.09, 0.118)
     on_the_ground = rng.random() < 0.5
     sky = height * rng.uniform(0.1, 0.2) + size
     if animal == "cat":
-        draw_cat(canvas, rng, style, (x, height - size * 1.5), size)
+        draw_cat(sheet, (x, height - size * 1.5), size)
     else:
-        draw_bird(canvas, rng, style, (x, height - size * 1.1 if on_the_ground else sky), size * 0.9, side > 0)
+        draw_bird(sheet, (x, height - size * 1.1 if on_the_ground else sky), size * 0.9, left=side > 0)
 
 
-def draw_decorations(
-    canvas: ImageDraw.ImageDraw,
-    rng: Random,
-    style: DrawingStyle,
-    decorations: Iterable[Decoration],
-    width: int,
-    height: int,
-) -> None:
+def draw_decorations(sheet: Sheet, decorations: Iterable[Decoration]) -> None:
     """Draw hearts and stars at both sides of the people."""
+    rng, width, height = sheet.rng, sheet.width, sheet.height
     for decoration in sorted(decorations):
         tones: tuple[Colour, ...] = ((250, 210, 50), (255, 180, 60), (120, 200, 250))
         outline = star()
@@ -126,8 +122,7 @@ def draw_decorations(
             size = rng.uniform(0.045, 0.07) * min(width, height)
             colour = jitter(rng, rng.choice(tones), 0.02)
             pen = Pen(
-                canvas,
-                style,
+                sheet,
                 at=(x * width, rng.uniform(0.06, 0.6) * height),
                 scale=size,
                 width=size * 0.12,
@@ -150,7 +145,13 @@ def _draw_cup(pen: Pen, rng: Random, side: int, x: float, y: float) -> None:
 
 
 def _draw_flower(pen: Pen, rng: Random, x: float, y: float) -> None:
-    tones: tuple[Colour, ...] = ((250, 90, 120), (255, 210, 70), (250, 250, 250), (170, 110, 230), (255, 140, 60))
+    tones: tuple[Colour, ...] = (
+        (250, 90, 120),
+        (255, 210, 70),
+        (250, 250, 250),
+        (170, 110, 230),
+        (255, 140, 60),
+    )
     petal = jitter(rng, rng.choice(tones), 0.03)
     pen.line([(x, y + 0.5), (x, y - 0.5)], (60, 140, 70), 3)
     for i in range(6):

@@ -85,7 +85,9 @@ class Scene:
             "animal companion": self.animal is not None,
             "starry": self.background == "night" or "star_(symbol)" in self.decorations,
             "romantic": "heart" in self.decorations or self.held == "flower",
-            "bookish": any(p.eyewear == "glasses" and p.clothes in ("school_uniform", "necktie") for p in people),
+            "bookish": any(
+                p.eyewear == "glasses" and p.clothes in ("school_uniform", "necktie") for p in people
+            ),
             "sunny day": self.background == "outdoors" and self.weather is None,
             "cosy": self.held == "cup" or (scarf and self.weather == "snow"),
             "cool": any(person.eyewear == "sunglasses" for person in people),
@@ -166,7 +168,9 @@ def sample_scene(rng: Random, *, allow_duo: bool = True, transparent: bool = Fal
     held: Held | None = rng.choice(("cup", "flower")) if rng.random() < 0.22 else None
     animal: Animal | None = rng.choice(("cat", "bird")) if rng.random() < 0.2 else None
     monochrome = character is None and not transparent and rng.random() < 0.08
-    return Scene(tuple(people), background, weather, held, animal, frozenset(decorations), monochrome, character)
+    return Scene(
+        tuple(people), background, weather, held, animal, frozenset(decorations), monochrome, character
+    )
 
 
 def _sample_person(rng: Random, is_girl: bool) -> Person:

@@ -46,5 +46,7 @@ TRAINING_STYLES = (CEL, FLAT, BOLD)
 LINELESS = DrawingStyle("lineless", outlines=False)
 PASTEL = DrawingStyle("pastel", line_weight=0.8, ink=(120, 110, 130), tint_share=0.22, saturation=0.85)
 POSTER = DrawingStyle("poster", line_weight=2.6, ink=(8, 8, 10), shading=False, saturation=1.3)
-COPPERPLATE = DrawingStyle("copperplate", line_weight=0.7, ink=(120, 58, 20), tint=(246, 214, 160), tint_share=0.18)
+COPPERPLATE = DrawingStyle(
+    "copperplate", line_weight=0.7, ink=(120, 58, 20), tint=(246, 214, 160), tint_share=0.18
+)
 HELD_OUT_STYLES = (LINELESS, PASTEL, POSTER, COPPERPLATE)

@@ -49,12 +49,24 @@ class Character:
 
 CHARACTERS = (
     Character(
-        "hoshizora_akari", True, "pink_hair", "blue_eyes", "twintails", "school_uniform", frozenset({"hair_ribbon"})
+        "hoshizora_akari",
+        True,
+        "pink_hair",
+        "blue_eyes",
+        "twintails",
+        "school_uniform",
+        frozenset({"hair_ribbon"}),
     ),
     Character("kurogane_ren", False, "black_hair", "red_eyes", "short_hair", "necktie", eyewear="glasses"),
-    Character("yukimori_mio", True, "white_hair", "purple_eyes", "long_hair", "scarf", frozenset({"cat_ears"})),
-    Character("midorikawa_hana", True, "green_hair", "yellow_eyes", "ponytail", None, frozenset({"hairband"})),
-    Character("aozora_sora", True, "blue_hair", "brown_eyes", "short_hair", "school_uniform", frozenset({"hat"})),
+    Character(
+        "yukimori_mio", True, "white_hair", "purple_eyes", "long_hair", "scarf", frozenset({"cat_ears"})
+    ),
+    Character(
+        "midorikawa_hana", True, "green_hair", "yellow_eyes", "ponytail", None, frozenset({"hairband"})
+    ),
+    Character(
+        "aozora_sora", True, "blue_hair", "brown_eyes", "short_hair", "school_uniform", frozenset({"hat"})
+    ),
 )
 
 GENERAL = (

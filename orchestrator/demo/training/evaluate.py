@@ -141,7 +141,9 @@ class _Judge:
     def judge(self, drawing: Drawing) -> Judgement:
         portrait = draw_portrait(drawing.seed, aspect=drawing.aspect, style=drawing.style)
         answers = {
-            name: run_served(self.sessions[name], reference_letterbox(portrait.image, manifest.geometry.record())[None])[0]
+            name: run_served(
+                self.sessions[name], reference_letterbox(portrait.image, manifest.geometry.record())[None]
+            )[0]
             for name, manifest in self.manifests.items()
         }
         mistaken: dict[str, Float32Tensor] = {}

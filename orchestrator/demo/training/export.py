@@ -23,7 +23,9 @@ def export_themes(net: TagNet, head: ThemeHead) -> onnx.ModelProto:
     return _export(ThemeExport(net, head), torch.zeros(2, 3, SIDE, SIDE), "pixels", "logits")
 
 
-def _export(module: torch.nn.Module, example: torch.Tensor, input_name: str, output_name: str) -> onnx.ModelProto:
+def _export(
+    module: torch.nn.Module, example: torch.Tensor, input_name: str, output_name: str
+) -> onnx.ModelProto:
     module.eval()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations

@@ -1,4 +1,4 @@
-"""Choice and writing of golden pictures: those among many drawings that betray preparation mistakes most."""
+"""Golden pictures: of many drawings, those that betray preparation mistakes most."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ GOLDEN_SEED = 15_000_000
 SCORE_TOLERANCE = 0.002
 
 Ask = Callable[[Uint8Tensor], Float32Tensor]
-"""UINT8 RGB HWC [S, S, 3] → probabilities float32 [L], by the reference preparation and the original graph."""
+"""UINT8 RGB HWC [S, S, 3] → probabilities float32 [L], by reference preparation and original graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +38,53 @@ KINDS = (
 )
 
 
-def write_golden(folder: Path, geometry: Geometry, labels: tuple[Label, ...], ask: Ask, candidates: int = 24) -> tuple[GoldenSpec, ...]:
-    """Write one picture a kind, with its tensor, below `folder`/golden; return what a manifest says of them."""
+def write_golden(
+    folder: Path, geometry: Geometry, labels: tuple[Label, ...], ask: Ask, *, candidates: int = 24
+) -> tuple[GoldenSpec, ...]:
+    """Write one picture a kind, with its tensor, below `folder`/golden; return them as a manifest does."""
     (folder / "golden").mkdir(exist_ok=True)
-    return tuple(
-        _write_one(folder, kind, GOLDEN_SEED + i * 1000, geometry, labels, ask, candidates)
-        for i, kind in enumerate(KINDS)
-    )
+    chooser = _Chooser(folder, geometry, ask, candidates)
+    return tuple(chooser.write(kind, labels, GOLDEN_SEED + i * 1000) for i, kind in enumerate(KINDS))
 
 
-def _write_one(
-    folder: Path, kind: GoldenKind, first_seed: int, geometry: Geometry, labels: tuple[Label, ...], ask: Ask, candidates: int
-) -> GoldenSpec:
-    path = folder / "golden" / kind.name
-    best_seed, best = first_seed, -1.0
-    for seed in progress(range(first_seed, first_seed + candidates), f"Choosing golden/{kind.name}", candidates):
+@dataclass(frozen=True, slots=True)
+class _Chooser:
+    folder: Path
+    geometry: Geometry
+    ask: Ask
+    candidates: int
+
+    def write(self, kind: GoldenKind, labels: tuple[Label, ...], first_seed: int) -> GoldenSpec:
+        path = self.folder / "golden" / kind.name
+        seeds = range(first_seed, first_seed + self.candidates)
+        betrayals = {
+            seed: self._betrayal(kind, seed, path)
+            for seed in progress(seeds, f"Choosing golden/{kind.name}", len(seeds))
+        }
+        _save(kind, max(betrayals, key=betrayals.__getitem__), path)
+        with Image.open(path) as image:
+            tensor = reference_letterbox(image, self.geometry)
+        tensor_path = path.with_name(f"{path.stem}.tensor.png")
+        Image.fromarray(tensor).save(tensor_path, "PNG", optimize=True)
+        scores = self.ask(tensor)
+        return GoldenSpec(
+            file=f"golden/{path.name}",
+            sha256=file_sha256(path),
+            tensor=HashedFile(file=f"golden/{tensor_path.name}", sha256=file_sha256(tensor_path)),
+            tensor_tolerance=1,
+            scores={label.name: round(float(scores[label.index]), 6) for label in labels},
+            score_tolerance=SCORE_TOLERANCE,
+        )
+
+    def _betrayal(self, kind: GoldenKind, seed: int, path: Path) -> float:
+        """How much the least visible mistake moves the probabilities: the largest change of any label."""
         _save(kind, seed, path)
         with Image.open(path) as image:
-            betrayal = _betrayal(image, geometry, ask)
-        if betrayal > best:
-            best_seed, best = seed, betrayal
-    _save(kind, best_seed, path)
-    with Image.open(path) as image:
-        tensor = reference_letterbox(image, geometry)
-    tensor_path = path.with_name(f"{path.stem}.tensor.png")
-    Image.fromarray(tensor).save(tensor_path, "PNG", optimize=True)
-    scores = ask(tensor)
-    return GoldenSpec(
-        file=f"golden/{path.name}",
-        sha256=file_sha256(path),
-        tensor=HashedFile(file=f"golden/{tensor_path.name}", sha256=file_sha256(tensor_path)),
-        tensor_tolerance=1,
-        scores={label.name: round(float(scores[label.index]), 6) for label in labels},
-        score_tolerance=SCORE_TOLERANCE,
-    )
+            right = reference_letterbox(image, self.geometry)
+            wrong = [spoil(image, self.geometry) for spoil in BAD_GEOMETRIES.values()]
+        wrong += [np.ascontiguousarray(right[..., ::-1]), np.ascontiguousarray(right.swapaxes(0, 1))]
+        expected = self.ask(right)
+        return min(float(np.abs(self.ask(tensor) - expected).max()) for tensor in wrong)
 
 
 def _save(kind: GoldenKind, seed: int, path: Path) -> None:
@@ -82,9 +95,3 @@ def _save(kind: GoldenKind, seed: int, path: Path) -> None:
         portrait.image.save(path, "JPEG", quality=90)
     else:
         portrait.image.save(path, "PNG", optimize=True)
-
-
-def _betrayal(image: Image.Image, geometry: Geometry, ask: Ask) -> float:
-    """How much the least visible geometry mistake moves the probabilities: the largest change of any label."""
-    right = ask(reference_letterbox(image, geometry))
-    return min(float(np.abs(ask(spoil(image, geometry)) - right).max()) for spoil in BAD_GEOMETRIES.values())

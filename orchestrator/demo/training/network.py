@@ -2,7 +2,7 @@
 
 import torch  # type: ignore[import-not-found]
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional  # type: ignore[import-not-found]
 
 from orchestrator.demo.portraits.vocabulary import LABELS, THEMES
 
@@ -99,7 +99,7 @@ class Wd14Export(nn.Module):  # type: ignore[misc]
 
 
 class ThemeExport(nn.Module):  # type: ignore[misc]
-    """The themes in another family's contract: float32 RGB NCHW [N, 3, 448, 448], ImageNet-normalised → logits."""
+    """The themes in another contract: float32 RGB NCHW [N, 3, 448, 448], ImageNet-normalised → logits."""
 
     def __init__(self, net: TagNet, head: ThemeHead) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ PLANNED_FLOOR = 0.35
 
 
 def wd14_thresholds(probabilities: Float32Tensor, truth: NDArray[np.bool_]) -> ThresholdsSpec:
-    """Return WD14's advice from [N, 59] arrays: one floor for general labels, where precision equals recall."""
+    """Return WD14's advice from [N, 59] arrays: for general labels, where precision equals recall."""
     general = [i for i, label in enumerate(LABELS) if label in GENERAL]
     said, true = probabilities[:, general], truth[:, general]
     candidates = np.round(np.arange(PLANNED_FLOOR, 0.9, 0.01), 2)

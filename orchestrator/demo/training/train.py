@@ -1,11 +1,11 @@
-"""Training of the tagger, and of the theme head on its frozen embedding. Import only where PyTorch is installed."""
+"""Training of the tagger, and of the theme head on its embedding. Import only where PyTorch is installed."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch  # type: ignore[import-not-found]
-from torch.nn import functional
+from torch.nn import functional  # type: ignore[import-not-found]
 
 from orchestrator.demo.portraits.vocabulary import LABELS
 from orchestrator.demo.training.dataset import Dataset
@@ -13,7 +13,9 @@ from orchestrator.demo.training.network import TagNet, ThemeHead
 from orchestrator.demo.training.progress import progress
 from orchestrator.demo.training.scores import Scoring, score
 
-FINE_LABELS = frozenset({"smile", "frown", "open_mouth", "blush", "closed_eyes", "rain", "hair_ribbon", "hairband"})
+FINE_LABELS = frozenset(
+    {"smile", "frown", "open_mouth", "blush", "closed_eyes", "rain", "hair_ribbon", "hairband"}
+)
 """Labels that a few pixels decide: they weigh more in the loss."""
 
 
@@ -102,7 +104,9 @@ def predict_labels(net: TagNet, dataset: Dataset, start: int) -> np.ndarray:
     """Return probabilities float32 [N - start, L] of the drawings from row `start` on."""
     with torch.no_grad():
         net.eval()
-        probabilities: np.ndarray = torch.sigmoid(net.classify(_embed(net, dataset, start, len(dataset)))).numpy()
+        probabilities: np.ndarray = torch.sigmoid(
+            net.classify(_embed(net, dataset, start, len(dataset)))
+        ).numpy()
     return probabilities
 
 
@@ -116,7 +120,10 @@ def predict_themes(net: TagNet, head: ThemeHead, dataset: Dataset, start: int) -
 def _embed(net: TagNet, dataset: Dataset, start: int, stop: int) -> torch.Tensor:
     net.eval()
     with torch.no_grad():
-        parts = [net.embedding(_pictures(dataset, np.arange(i, min(i + 100, stop)))) for i in range(start, stop, 100)]
+        parts = [
+            net.embedding(_pictures(dataset, np.arange(i, min(i + 100, stop))))
+            for i in range(start, stop, 100)
+        ]
     return torch.cat(parts)
 
 
