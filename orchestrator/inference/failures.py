@@ -3,6 +3,8 @@
 | status | meaning here |
 |---|---|
 | UNAVAILABLE, RESOURCE_EXHAUSTED | down, draining, queue full or its timeout: try again |
+| UNAVAILABLE "not at ready state" | this version is not loaded, as with NOT_FOUND: try again |
+| UNAVAILABLE "protocol is restricted" | the admin key is wrong: refused |
 | NOT_FOUND | draining, or not loaded yet although the database names it: try again |
 | DEADLINE_EXCEEDED, CANCELLED | too slow: try again |
 | INTERNAL, UNKNOWN, ABORTED | a dead stub and the like: try again |
@@ -24,6 +26,8 @@ _TRANSIENT = {
     "NOT_FOUND": "model_not_served",
     "DEADLINE_EXCEEDED": "inference_timeout",
 }
+_NOT_SERVED = ("not at ready state", "is not found", "unknown model")
+_RESTRICTED = "protocol is restricted"
 
 
 def translated(error: InferenceServerException) -> InferenceUnavailable | InferenceRejected:
@@ -31,6 +35,10 @@ def translated(error: InferenceServerException) -> InferenceUnavailable | Infere
     status = error.status()
     message = str(error.message())
     code = _TRANSIENT.get(str(status).removeprefix("StatusCode.")) if status is not None else None
+    if _RESTRICTED in message:
+        return InferenceRejected(f"Triton refuses: {message}", code="inference_forbidden")
+    if code == "inference_unavailable" and any(phrase in message for phrase in _NOT_SERVED):
+        code = "model_not_served"
     if code is not None:
         return InferenceUnavailable(f"Triton: {message}", code=code)
     return InferenceRejected(f"Triton refuses: {message}")
