@@ -24,7 +24,7 @@ async def due_for_sweep(
                 OR enqueued_at IS NULL
                    AND (not_before IS NOT NULL
                         OR queued_at < UTC_TIMESTAMP(6) - INTERVAL :older_us MICROSECOND))
-         ORDER BY priority, id LIMIT :limit)
+         ORDER BY priority, enqueued_at, id LIMIT :limit)
         UNION ALL
         (SELECT id, priority FROM images
          WHERE state = 'running' AND claimed_at < UTC_TIMESTAMP(6) - INTERVAL :lease_us MICROSECOND

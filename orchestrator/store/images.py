@@ -302,8 +302,9 @@ async def list_images(
     """Return images newest first; `after_id` is the last id of the page before."""
     conditions = ["TRUE"]
     if pending_only:
+        # Not EXISTS: the optimiser may turn that into a scan of everything pending on the board.
         conditions.append(
-            "EXISTS (SELECT 1 FROM suggestions s WHERE s.image_id = i.id AND s.status = 'pending')"
+            "(SELECT s.id FROM suggestions s WHERE s.image_id = i.id AND s.status = 'pending' LIMIT 1) > 0"
         )
     if state is not None:
         conditions.append("i.state = :state")
