@@ -84,7 +84,8 @@ def test_the_schema_goes_up_down_and_up_again_to_the_same(empty_database: URL) -
 def test_names_from_outside_compare_byte_by_byte(database_url: str) -> None:
     with administer(make_url(database_url)) as cursor:
         cursor.execute(
-            "SELECT table_name, collation_name FROM information_schema.columns WHERE table_schema = DATABASE()"
+            "SELECT table_name, collation_name FROM information_schema.columns"
+            " WHERE table_schema = DATABASE()"
             " AND column_name IN ('title', 'external_tag', 'source_location')"
         )
         rows = cursor.fetchall()

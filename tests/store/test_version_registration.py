@@ -19,7 +19,9 @@ from orchestrator.registry.manifest import (
     ThresholdsSpec,
 )
 from orchestrator.registry.register import register_folder
+from orchestrator.settings import Settings
 from orchestrator.store import models
+from orchestrator.store.unit_of_work import Store
 
 pytestmark = pytest.mark.anyio
 
@@ -98,6 +100,27 @@ async def test_a_version_is_stored_with_labels_floors_and_hash(board: SmallBoard
     row = await board.store.read(lambda tx: models.find(tx, "tagger", 1))
     assert row is not None
     assert row.sha256 == hashlib.sha256(b"served").hexdigest()
+
+
+async def test_the_tracked_tagger_registers_from_the_served_repository(
+    store: Store, settings: Settings
+) -> None:
+    model = await register_folder(store, settings, "wd14", 1)
+
+    assert (model.state, model.source, model.vocabulary) == ("active", "danbooru", Vocabulary.DANBOORU)
+    assert {label.category for label in model.labels} == {
+        LabelCategory.GENERAL,
+        LabelCategory.CHARACTER,
+        LabelCategory.RATING,
+    }
+    assert [label.index for label in model.labels] == list(range(len(model.labels)))
+
+
+async def test_the_tracked_themes_wait_for_the_boards_tags(store: Store, settings: Settings) -> None:
+    with pytest.raises(ManifestError) as caught:
+        await register_folder(store, settings, "custom_theme", 1)
+
+    assert caught.value.code == "unknown_board_labels"
 
 
 async def test_the_first_version_is_active_and_the_next_one_waits(
