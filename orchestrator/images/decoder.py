@@ -108,10 +108,14 @@ class _Child:
         except asyncio.IncompleteReadError as error:
             raise ChildDied from error
 
-    async def kill(self) -> None:
-        """End the process at once and release its pipes."""
+    def strike(self) -> None:
+        """End the process at once; its pipes break."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+    async def kill(self) -> None:
+        """End the process at once and release its pipes; nobody may be waiting for its answer."""
+        self.strike()
         self._requests.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_TIMEOUT):
@@ -140,6 +144,7 @@ class Decoder:
         self._slots = asyncio.Semaphore(processes)
         self._processes = processes
         self._idle: list[_Child] = []
+        self._busy: set[_Child] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -167,9 +172,8 @@ class Decoder:
 
     async def warm(self) -> None:
         """Start every child now, so that the first pictures need not wait for one."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._processes - len(self._idle)):
-                group.create_task(self._add_idle())
+        missing = self._processes - len(self._idle) - len(self._busy)
+        self._idle.extend(await asyncio.gather(*(_Child.start(self._memory) for _ in range(missing))))
 
     async def prepare(self, data: bytes, geometries: Iterable[Geometry]) -> PreparedImage:
         """Decode `data` and letterbox it to each of `geometries`, in a child process.
@@ -203,11 +207,18 @@ class Decoder:
         idle, self._idle = self._idle, []
         for child in idle:
             self._end(child)
+        for child in self._busy:
+            child.strike()  # whoever waits for its answer does the rest
+        for _ in range(self._processes):
+            await self._slots.acquire()
+        for _ in range(self._processes):
+            self._slots.release()
         while self._ending:
             await asyncio.gather(*self._ending)
 
     async def _exchange(self, head: bytes, data: bytes, *, fresh: bool) -> tuple[bytes, bytes]:
         child = await self._take(fresh=fresh)
+        self._busy.add(child)
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await child.exchange(head, data)
@@ -218,15 +229,13 @@ class Decoder:
         except BaseException:
             self._end(child)
             raise
-        if self._closed:
-            self._end(child)
-        else:
-            self._idle.append(child)
+        finally:
+            self._busy.discard(child)
+        self._idle.append(child)
         return answer
 
     async def _take(self, *, fresh: bool) -> _Child:
-        if self._closed:
-            raise _unavailable("the decoder is closed")
+        self._check_open()
         while self._idle and not fresh:
             child = self._idle.pop()
             if child.alive:
@@ -234,10 +243,17 @@ class Decoder:
             self._end(child)
         if self._idle and fresh:  # no more processes than asked for
             self._end(self._idle.pop(0))
-        return await _Child.start(self._memory)
+        child = await _Child.start(self._memory)
+        try:
+            self._check_open()  # it may have been closed meanwhile
+        except TransientError:
+            self._end(child)
+            raise
+        return child
 
-    async def _add_idle(self) -> None:
-        self._idle.append(await _Child.start(self._memory))
+    def _check_open(self) -> None:
+        if self._closed:
+            raise _unavailable("the decoder is closed")
 
     def _end(self, child: _Child) -> None:
         """Kill in the background: the next picture need not wait for the last one's funeral."""

@@ -14,21 +14,23 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from picture_samples import drawing, encoded, with_alpha
+from picture_samples import drawing, encoded, turned, with_alpha
+from PIL import Image
 
 from orchestrator.errors import DecodeError, TransientError
 from orchestrator.images.codes import DecodeCode, UnavailableCode
 from orchestrator.images.decoder import MIB, Decoder
 from orchestrator.images.limits import Limits
 from orchestrator.images.prepare import prepare
-from orchestrator.records import Geometry
+from orchestrator.records import Geometry, PreparedImage
 
 pytestmark = pytest.mark.anyio
 
 MODEL = Geometry()
 GOOD = encoded(drawing(300, 200), "PNG")
-SLOW = encoded(drawing(64, 64).resize((7000, 7000)), "PNG", compress_level=1)
-"""49 MP: a second and more to decode, and 200 MB that a watcher can see grow."""
+SLOW = encoded(drawing(64, 64).resize((5000, 5000)), "PNG", compress_level=1)
+"""25 MP: long enough to decode, and 100 MB that a watcher can see grow."""
+GROWN = 120 * MIB
 
 
 @pytest.fixture
@@ -145,7 +147,7 @@ async def busy_child(besides: set[int]) -> int:
     def decoding() -> bool:
         for child in children():
             try:
-                if child.pid not in besides and child.memory_info().rss > 150 * MIB:
+                if child.pid not in besides and child.memory_info().rss > GROWN:
                     found.append(child.pid)
             except psutil.NoSuchProcess:
                 continue
@@ -159,7 +161,7 @@ async def test_a_crash_in_mid_picture_is_tried_once_more(decoder) -> None:
     work = asyncio.create_task(decoder.prepare(SLOW, [MODEL]))
     os.kill(await busy_child(set()), signal.SIGKILL)
 
-    assert (await work).width == 7000
+    assert (await work).width == 5000
 
 
 async def test_a_picture_that_crashes_its_decoder_again_fails_alone() -> None:
@@ -176,8 +178,30 @@ async def test_a_picture_that_crashes_its_decoder_again_fails_alone() -> None:
         assert (await pool.prepare(GOOD, [MODEL])).width == 300
 
 
+async def test_damaged_files_end_with_a_code_and_cost_no_child() -> None:
+    # Given files of every format with bytes changed at random, in the header and all over
+    chance = np.random.default_rng(7)
+    intact = [encoded(drawing(90, 70), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "AVIF")]
+
+    def damaged(number: int) -> bytes:
+        data = bytearray(intact[number % len(intact)])
+        for at in chance.integers(0, len(data) if number % 2 else 100, size=8):
+            data[at] = chance.integers(0, 256)
+        return bytes(data)
+
+    async with Decoder(processes=2) as pool:
+        await pool.warm()
+        pids = set(pool.idle_pids)
+        outcomes = await asyncio.gather(
+            *(pool.prepare(damaged(number), [MODEL]) for number in range(100)), return_exceptions=True
+        )
+
+        assert all(isinstance(outcome, PreparedImage | DecodeError) for outcome in outcomes)
+        assert set(pool.idle_pids) == pids
+
+
 async def test_memory_is_bounded() -> None:
-    async with Decoder(processes=1, memory=128 * MIB) as pool:
+    async with Decoder(processes=1, memory=64 * MIB) as pool:
         with pytest.raises(DecodeError) as refusal:
             await pool.prepare(SLOW, [MODEL])
 
@@ -187,7 +211,8 @@ async def test_memory_is_bounded() -> None:
 
 async def test_the_default_memory_is_enough_for_the_worst_within_the_limits(decoder) -> None:
     # Given the most expensive shape that is allowed: 49 MP, turned, with alpha
-    worst = encoded(with_alpha(drawing(64, 64)).resize((7000, 7000)), "PNG", compress_level=1)
+    glass = Image.new("RGBA", (7000, 7000), (200, 30, 90, 128))
+    worst = encoded(glass, "PNG", compress_level=1, exif=turned(6))
 
     assert (await decoder.prepare(worst, [MODEL])).has_alpha
 
@@ -218,6 +243,19 @@ async def test_closing_leaves_no_process_and_no_pipe() -> None:
     assert refusal.value.code == UnavailableCode.DECODER_UNAVAILABLE
 
 
+async def test_closing_in_mid_picture_ends_that_too() -> None:
+    pool = Decoder(processes=1)
+    work = asyncio.create_task(pool.prepare(SLOW, [MODEL]))
+    child = await busy_child(set())
+
+    await pool.close()
+
+    with pytest.raises(TransientError):
+        await work
+    assert gone(child)
+    assert children() == []
+
+
 async def test_children_do_not_inherit_secrets(decoder, monkeypatch) -> None:
     monkeypatch.setenv("TAGDESK_DATABASE_URL", "mysql+asyncmy://user:secret@127.0.0.1/x")
     await decoder.prepare(GOOD, [MODEL])
@@ -229,7 +267,7 @@ async def test_children_do_not_inherit_secrets(decoder, monkeypatch) -> None:
 PARENT = """
 import asyncio, json, sys
 from orchestrator.images.decoder import Decoder
-from orchestrator.records import Geometry
+from orchestrator.records import Geometry, PreparedImage
 
 async def main():
     decoder = Decoder(processes=2)
@@ -249,7 +287,7 @@ async def test_children_die_with_a_parent_that_is_killed(tmp_path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:  # noqa: ASYNC220
         assert parent.stdout is not None
         pids = json.loads(await asyncio.to_thread(parent.stdout.readline))
-        await until(lambda: any(psutil.Process(pid).memory_info().rss > 150 * MIB for pid in pids))
+        await until(lambda: any(psutil.Process(pid).memory_info().rss > GROWN for pid in pids))
 
         parent.kill()
 
