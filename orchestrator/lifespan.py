@@ -41,7 +41,9 @@ class Lifespan(Middleware):
         """Hand image ids to this process's pipeline; what actors call."""
         if self._resources is None:
             raise RuntimeError("a message arrived outside the worker's life")
-        await self._resources.pipeline.analyse_images(image_ids, priority)
+        left = await self._resources.pipeline.analyse_images(image_ids, priority)
+        # Sent before this message is acknowledged: dying in between costs a duplicate, not an image.
+        await self._resources.queue.enqueue(left, priority)
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """Open the resources. Raises MiddlewareError, the one error that ends the process."""
@@ -71,6 +73,8 @@ class Lifespan(Middleware):
         )
         try:
             await resources.decoder.warm()
+            await resources.pipeline.warm()
+            await resources.triton.is_live()  # opens the channel; whether anybody answers shows later
         except BaseException:
             await resources.close()
             raise

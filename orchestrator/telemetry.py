@@ -29,7 +29,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _STAGE_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_QUIET = ("httpx", "httpcore", "asyncio", "PIL")
+_QUIET = ("httpx", "httpcore", "asyncio", "PIL", "databases")
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
 

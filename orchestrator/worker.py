@@ -5,7 +5,9 @@ environment variables that dramatiq reads when it is imported, so they are set h
 """
 
 import argparse
+import ctypes
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from orchestrator.telemetry import MULTIPROCESS_FOLDER, Metrics, configure_loggi
 if TYPE_CHECKING:
     from dramatiq import Middleware
 
+PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
 TIME_LIMIT_MS = 600_000
 SHUTDOWN_TIMEOUT_MS = 60_000
 QUEUE_VARIABLE = "TAGDESK_WORKER_QUEUE"
@@ -42,6 +45,7 @@ def boot() -> None:
     from orchestrator.broker import WORKER_TIMEOUT, make_broker  # noqa: PLC0415
     from orchestrator.lifespan import Lifespan, LogContext  # noqa: PLC0415
 
+    _end_with_parent()
     settings = load_settings()
     configure_logging(f"worker-{os.environ.get(QUEUE_VARIABLE, 'all')}")
     lifespan = Lifespan(settings, Metrics.create())
@@ -59,6 +63,11 @@ def boot() -> None:
     )
     declare(broker, lifespan.analyse)
     dramatiq.set_broker(broker)
+
+
+def _end_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when dramatiq's master dies: nothing else would."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _metrics_server() -> "list[Middleware]":

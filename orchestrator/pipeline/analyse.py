@@ -100,22 +100,27 @@ class Pipeline:
         """Claim nothing more; what is claimed is finished. May be called from any thread."""
         self._draining = True
 
-    async def analyse_images(self, image_ids: Sequence[int], priority: Priority) -> None:
+    async def warm(self) -> None:
+        """Read the rules now, so that the first image need not wait for them. Raises StoreUnavailable."""
+        await self._rules.current()
+
+    async def analyse_images(self, image_ids: Sequence[int], priority: Priority) -> Sequence[int]:
         """Analyse those of `image_ids` that are due and that nobody else holds, and settle each.
 
-        Never raises for an image's sake. Images that are left (a database that is away, a Triton that is,
-        a process that shuts down) stay as they are and come back through the sweeper.
+        Returns those that were not looked at, for Triton is away or this process shuts down: their message
+        should be sent again. Never raises for an image's sake; what a database that is away leaves undone
+        comes back through the sweeper.
         """
         for start in range(0, len(image_ids), CLAIMED_AT_ONCE):
             ids = image_ids[start : start + CLAIMED_AT_ONCE]
             try:
                 rules = await self._rules.current()
                 if self._draining or not await self._outage.over(rules.models):
-                    return
+                    return image_ids[start:]
                 claimed = await claim(self._store, ids, lease=self._settings.claim_lease)
             except StoreUnavailable as error:
                 log.warning("database unavailable; images left to the sweeper", error=str(error))
-                return
+                return ()
             if not claimed:
                 continue
             async with (
@@ -124,6 +129,7 @@ class Pipeline:
             ):
                 for image in claimed:
                     group.create_task(self._settle(image, rules, priority))
+        return ()
 
     async def analyze_bytes(self, data: bytes) -> Analysed:
         """Return what the models and rules make of `data`; nothing is stored.

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 SIZE = 32
+ALL_VERSIONS = {"colours": (1, 2), "shades": (1,)}
 
 _CONFIG = """
 name: "{name}"
@@ -60,8 +61,8 @@ def _write(repository: Path, name: str, weights: np.ndarray, versions: tuple[int
 
 def write_repository(repository: Path) -> None:
     """Write both models; `colours` in two versions that answer alike."""
-    _write(repository, "colours", np.eye(3), (1, 2))
-    _write(repository, "shades", np.full((3, 1), 1 / 3), (1,))
+    _write(repository, "colours", np.eye(3), ALL_VERSIONS["colours"])
+    _write(repository, "shades", np.full((3, 1), 1 / 3), ALL_VERSIONS["shades"])
 
 
 def picture(red: int, green: int, blue: int, *, alpha: int | None = None, size: int = 48) -> bytes:

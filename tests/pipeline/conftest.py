@@ -1,36 +1,69 @@
 """Fixtures of the pipeline's tests: a small board, and resources as a worker opens them."""
 
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-import redis
+from colours import ALL_VERSIONS, write_repository
 from pydantic import SecretStr
+from services import RunningTriton, flush
 from world import World, found, opened
 
+from orchestrator.inference.client import TritonClient
 from orchestrator.resources import Resources
 from orchestrator.settings import Settings
 from orchestrator.store.unit_of_work import Store
 
 
+@pytest.fixture(scope="session")
+def colour_server(
+    triton_serving: Callable[[Path, str], RunningTriton], tmp_path_factory: pytest.TempPathFactory
+) -> RunningTriton:
+    """A Triton over the colour models, which keepers may rearrange without hurting other tests."""
+    repository = tmp_path_factory.mktemp("models")
+    write_repository(repository)
+    return triton_serving(repository, "colours")
+
+
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+async def colour_triton(colour_server: RunningTriton) -> RunningTriton:
+    """The Triton of the colour models, serving every version that there is."""
+    async with TritonClient(colour_server.url, admin_key=colour_server.admin_key) as client:
+        served = {(entry.name, entry.version) for entry in await client.index() if entry.state == "READY"}
+        for name, versions in ALL_VERSIONS.items():
+            if not {(name, version) for version in versions} <= served:
+                await client.load(name, versions, repository=colour_server.repository)
+    return colour_server
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Returns ports on which nobody listens."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            return port
+
+    return find
+
+
+@pytest.fixture
+def pictures(settings: Settings) -> Path:
     """The folder that images may be registered from by path."""
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    return folder
+    return settings.image_roots[0]
 
 
 @pytest.fixture
-def pipeline_settings(settings: Settings, pictures: Path, colour_triton) -> Settings:
+def pipeline_settings(settings: Settings, colour_triton: RunningTriton) -> Settings:
     """Settings of a hasty installation on a Triton that serves the colour models."""
     return settings.model_copy(
         update={
             "triton_url": colour_triton.url,
             "triton_admin_key": SecretStr(colour_triton.admin_key),
             "model_repository": colour_triton.repository,
-            "image_roots": (pictures,),
-            "decode_processes": 1,
             "fetch_timeout": 5.0,
             "inference_timeout": 5.0,
             "max_attempts": 3,
@@ -41,14 +74,8 @@ def pipeline_settings(settings: Settings, pictures: Path, colour_triton) -> Sett
 
 @pytest.fixture
 def lose_everything(settings: Settings) -> Callable[[], None]:
-    """What FLUSHALL does, to this test's share of Redis."""
-
-    def lose() -> None:
-        with redis.Redis.from_url(settings.redis_url.get_secret_value()) as client:
-            for key in client.scan_iter(f"{settings.redis_namespace}:*"):
-                client.delete(key)
-
-    return lose
+    """What FLUSHALL does, to this worker's share of Redis."""
+    return lambda: flush(settings.redis_url.get_secret_value())
 
 
 @pytest.fixture

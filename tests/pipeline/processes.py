@@ -56,11 +56,15 @@ class Process:
         """Whether a line of this event has been logged."""
         return any(line["event"] == event for line in self.lines)
 
-    def kill_worker(self) -> None:
-        """Kill -9 the process that does the work, and wait for its master to notice."""
-        (worker,) = [
+    def workers(self) -> list[psutil.Process]:
+        """Return the worker processes of a dramatiq master."""
+        return [
             child for child in self.handle.children() if "orchestrator.worker" in " ".join(child.cmdline())
         ]
+
+    def kill_worker(self) -> None:
+        """Kill -9 the process that does the work, and wait for its master to notice."""
+        (worker,) = self.workers()
         worker.kill()
         self._popen.wait(STOP_TIMEOUT)
 

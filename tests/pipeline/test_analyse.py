@@ -311,7 +311,7 @@ class TestClaims:
     async def test_a_draining_worker_claims_nothing(self, world: World, resources: Resources):
         image_id = await world.add(picture(*RED))
         resources.pipeline.drain()
-        await resources.pipeline.analyse_images([image_id], LIVE)
+        assert await resources.pipeline.analyse_images([image_id], LIVE) == [image_id]
         assert await world.state(image_id) is ImageState.QUEUED
 
     async def test_images_that_do_not_exist_are_no_trouble(self, world: World, resources: Resources):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from services import RunningTriton
 from world import World, register_colours, until
 
 from orchestrator.errors import InferenceUnavailable, StoreUnavailable
@@ -58,13 +59,6 @@ class TestReconciler:
     def reconciler(self, world: World, triton: TritonClient) -> Reconciler:
         return Reconciler(world.settings, world.store, triton, Metrics.create())
 
-    @pytest.fixture(autouse=True)
-    async def as_before(self, triton: TritonClient, pipeline_settings: Settings) -> AsyncIterator[None]:
-        """The other tests find Triton as they expect it."""
-        yield
-        for name, versions in (("colours", (1, 2)), ("shades", (1,))):
-            await triton.load(name, versions, repository=pipeline_settings.model_repository)
-
     async def test_a_restarted_triton_is_told_what_to_serve(
         self, world: World, triton: TritonClient, reconciler: Reconciler
     ):
@@ -103,13 +97,13 @@ class TestReconciler:
         assert time.monotonic() - start < 0.5
 
     async def test_a_backend_that_died_is_started_again(
-        self, world: World, triton: TritonClient, reconciler: Reconciler, colour_triton
+        self, world: World, triton: TritonClient, reconciler: Reconciler, colour_triton: RunningTriton
     ):
         # Given versions that answered, and the process behind one of them killed
         assert await settled(reconciler)
         (shades,) = [model for model in await active(world) if model.name == "shades"]
         await triton.probe(shades)
-        kill_stubs(colour_triton.process, "shades")
+        kill_stubs(colour_triton.repository, "shades")
         with pytest.raises(InferenceUnavailable):
             await triton.probe(shades)
 
@@ -142,12 +136,13 @@ async def settled(reconciler: Reconciler) -> bool:
     return True
 
 
-def kill_stubs(server: psutil.Process, model: str) -> None:
+def kill_stubs(repository: Path, model: str) -> None:
     """Kill every backend process that serves `model`, also one that an unload has not ended yet."""
+    folder = str(repository / model)
     stubs = [
-        child
-        for child in server.children(recursive=True)
-        if "stub" in child.name() and any(model in Path(part).parts for part in child.cmdline())
+        process
+        for process in psutil.process_iter(["name", "cmdline"])
+        if "stub" in process.info["name"] and any(folder in part for part in process.info["cmdline"] or ())
     ]
     assert stubs, f"no backend process of {model}"
     for stub in stubs:

@@ -1,6 +1,5 @@
 """Whole runs with real worker and keeper processes, some of which die."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -112,11 +111,27 @@ async def test_a_worker_that_is_told_to_stop_leaves_nothing_half_done(
     # When it gets SIGTERM, then it exits cleanly, holding no image and no message
     assert worker.terminate() == 0
     assert await worker.logged("worker drained")
-    left = Counter(await counts(world))
+    left = await counts(world)
     assert left[ImageState.RUNNING] == left[ImageState.FAILED] == 0
+    assert left[ImageState.QUEUED] > 0, "the worker was stopped too late to mean anything"
+    # And every message is back, without the sweeper's help
     depth = await resources.queue.depth(Priority.LIVE)
     assert depth is not None
-    assert depth.in_flight == 0
+    assert (depth.ready, depth.in_flight) == (left[ImageState.QUEUED], 0)
+
+
+async def test_workers_whose_master_is_killed_end_as_well(
+    world: World, resources: Resources, start: Callable[..., Process]
+):
+    master = start("orchestrator.worker", "live")
+    await until(lambda: master.logged("worker ready"), "the worker is ready", timeout=RUN_TIMEOUT)
+    (worker,) = master.workers()
+    master.kill()
+
+    async def gone() -> bool:
+        return not worker.is_running() or worker.status() == "zombie"
+
+    await until(gone, "the orphan is gone", timeout=RUN_TIMEOUT)
 
 
 async def test_a_worker_that_cannot_reach_its_database_ends(world: World, tmp_path: Path, free_port):
