@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,30 +14,29 @@ from tiny_models import SIZE, served, write_tiny
 from orchestrator.errors import InferenceRejected, InferenceUnavailable, ManifestError, ModelError
 from orchestrator.inference.client import TritonClient
 from orchestrator.records import Priority, Uint8Tensor
-from orchestrator.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def triton(settings: Settings) -> AsyncIterator[TritonClient]:
-    async with TritonClient.from_settings(settings) as client:
+async def triton(triton_url: str, triton_admin_key: str) -> AsyncIterator[TritonClient]:
+    async with TritonClient(triton_url, admin_key=triton_admin_key) as client:
         yield client
 
 
 @pytest.fixture
-def tiny(settings: Settings) -> Iterator[str]:
+def tiny(model_repository: Path) -> Iterator[str]:
     """The name of a model of two versions in the folder that Triton serves; none is loaded."""
     name = f"tiny_{uuid.uuid4().hex[:8]}"
-    write_tiny(settings.model_repository, name, versions=(1, 2))
+    write_tiny(model_repository, name, versions=(1, 2))
     yield name
-    shutil.rmtree(settings.model_repository / name)
+    shutil.rmtree(model_repository / name)
 
 
 @pytest.fixture
-async def loaded(triton: TritonClient, tiny: str, settings: Settings) -> AsyncIterator[str]:
+async def loaded(triton: TritonClient, tiny: str, model_repository: Path) -> AsyncIterator[str]:
     """The same with version 1 loaded."""
-    await triton.load(tiny, [1], repository=settings.model_repository)
+    await triton.load(tiny, [1], repository=model_repository)
     yield tiny
     await triton.unload(tiny)
 
@@ -67,19 +67,17 @@ async def test_many_at_once_are_not_mixed_up(triton, loaded) -> None:
     np.testing.assert_allclose([answer[0, 0] for answer in answers], np.array(values) / 255, atol=1e-6)
 
 
-async def test_versions_change_one_by_one_and_the_pinned_one_answers(triton, loaded, settings) -> None:
-    repository = settings.model_repository
-
+async def test_versions_change_and_the_pinned_one_answers(triton, loaded, model_repository) -> None:
     async def mark(version: int) -> float:
         return round(float((await triton.infer(served(loaded, version), pictures(51)))[0, 2]), 4)
 
     # Given version 1 alone, then both
     assert await mark(1) == 0.1
-    await triton.load(loaded, [1, 2], repository=repository)
+    await triton.load(loaded, [1, 2], repository=model_repository)
     assert (await mark(1), await mark(2)) == (0.1, 0.2)
 
     # When only version 2 is left
-    await triton.load(loaded, [2], repository=repository)
+    await triton.load(loaded, [2], repository=model_repository)
 
     # Then it answers, and the other one is worth another try: Triton may only be behind the database
     assert await mark(2) == 0.2
@@ -90,7 +88,7 @@ async def test_versions_change_one_by_one_and_the_pinned_one_answers(triton, loa
     assert not await triton.is_ready(served(loaded, 1))
 
 
-async def test_a_version_change_interrupts_nobody(triton, loaded, settings) -> None:
+async def test_a_version_change_interrupts_nobody(triton, loaded, model_repository) -> None:
     stop = asyncio.Event()
 
     async def keep_asking() -> int:
@@ -101,8 +99,8 @@ async def test_a_version_change_interrupts_nobody(triton, loaded, settings) -> N
         return count
 
     asking = [asyncio.create_task(keep_asking()) for _ in range(4)]
-    await triton.load(loaded, [1, 2], repository=settings.model_repository)
-    await triton.load(loaded, [1], repository=settings.model_repository)
+    await triton.load(loaded, [1, 2], repository=model_repository)
+    await triton.load(loaded, [1], repository=model_repository)
     stop.set()
 
     assert all(count > 0 for count in await asyncio.gather(*asking))
@@ -115,8 +113,8 @@ async def test_the_index_names_versions_and_states(triton, loaded) -> None:
     assert (loaded, 2) not in entries
 
 
-async def test_unloading_stops_a_model(triton, tiny, settings) -> None:
-    await triton.load(tiny, [1], repository=settings.model_repository)
+async def test_unloading_stops_a_model(triton, tiny, model_repository) -> None:
+    await triton.load(tiny, [1], repository=model_repository)
     await triton.unload(tiny)
 
     assert not await triton.is_ready(served(tiny, 1))
@@ -124,35 +122,35 @@ async def test_unloading_stops_a_model(triton, tiny, settings) -> None:
         await triton.infer(served(tiny, 1), pictures(51))
 
 
-async def test_the_tracked_configuration_is_not_changed_by_loading(triton, loaded, settings) -> None:
-    config = settings.model_repository / loaded / "config.pbtxt"
+async def test_the_tracked_configuration_is_not_changed_by_loading(triton, loaded, model_repository) -> None:
+    config = model_repository / loaded / "config.pbtxt"
     before = config.read_text()
 
-    await triton.load(loaded, [1, 2], repository=settings.model_repository)
+    await triton.load(loaded, [1, 2], repository=model_repository)
 
     assert config.read_text() == before
 
 
-async def test_a_version_that_cannot_be_loaded_leaves_the_old_one_alone(triton, loaded, settings) -> None:
-    broken = settings.model_repository / loaded / "3"
+async def test_a_broken_version_leaves_the_old_one_alone(triton, loaded, model_repository) -> None:
+    broken = model_repository / loaded / "3"
     broken.mkdir()
     (broken / "model.onnx").write_bytes(b"no model")
 
     with pytest.raises(ModelError):
-        await triton.load(loaded, [1, 3], repository=settings.model_repository)
+        await triton.load(loaded, [1, 3], repository=model_repository)
 
     assert (await triton.infer(served(loaded, 1), pictures(51))).shape == (1, 3)
 
 
-async def test_loading_wants_a_configuration(triton, settings) -> None:
+async def test_loading_wants_a_configuration(triton, model_repository) -> None:
     with pytest.raises(ManifestError):
-        await triton.load("no_such_model", [1], repository=settings.model_repository)
+        await triton.load("no_such_model", [1], repository=model_repository)
 
 
-async def test_model_control_is_behind_the_key(settings, tiny) -> None:
-    async with TritonClient(settings.triton_url, admin_key="a guess") as stranger:
+async def test_model_control_is_behind_the_key(triton_url, model_repository, tiny) -> None:
+    async with TritonClient(triton_url, admin_key="a guess") as stranger:
         with pytest.raises(InferenceRejected):
-            await stranger.load(tiny, [1], repository=settings.model_repository)
+            await stranger.load(tiny, [1], repository=model_repository)
         with pytest.raises(InferenceRejected) as refusal:
             await stranger.index()
 
@@ -209,16 +207,16 @@ async def test_scores_of_another_length_than_the_labels_are_refused(triton, load
     assert refusal.value.code == "scores_misshapen"
 
 
-async def test_logits_are_not_probabilities(triton, settings) -> None:
+async def test_logits_are_not_probabilities(triton, model_repository) -> None:
     name = f"tiny_{uuid.uuid4().hex[:8]}"
-    write_tiny(settings.model_repository, name, versions=(1,), scale=1.0)
-    await triton.load(name, [1], repository=settings.model_repository)
+    write_tiny(model_repository, name, versions=(1,), scale=1.0)
+    await triton.load(name, [1], repository=model_repository)
     try:
         with pytest.raises(InferenceRejected) as refusal:
             await triton.infer(served(name, 1), pictures(51))
     finally:
         await triton.unload(name)
-        shutil.rmtree(settings.model_repository / name)
+        shutil.rmtree(model_repository / name)
 
     assert refusal.value.code == "scores_not_probabilities"
 
@@ -231,7 +229,7 @@ async def test_a_deadline_is_kept(triton, loaded, deadline) -> None:
     assert refusal.value.code == "inference_timeout"
 
 
-async def test_a_server_that_is_away(settings) -> None:
+async def test_a_server_that_is_away() -> None:
     async with TritonClient("127.0.0.1:1", timeout=2) as nowhere:
         with pytest.raises(InferenceUnavailable):
             await nowhere.infer(served("tiny", 1), pictures(51))
@@ -250,9 +248,9 @@ async def test_a_server_that_takes_calls_and_never_answers() -> None:
             await client.infer(served("tiny", 1), pictures(51), deadline=0.3)
 
 
-async def test_a_server_that_comes_back_is_found_again_soon(settings, loaded) -> None:
+async def test_a_server_that_comes_back_is_found_again_soon(triton_url, loaded) -> None:
     # Given a client of an address where nothing listens yet
-    relay = Relay(settings.triton_url)
+    relay = Relay(triton_url)
     async with listening(relay.converse) as port:
         pass
     async with TritonClient(f"127.0.0.1:{port}", timeout=5) as client:
