@@ -1,4 +1,4 @@
-"""Fixtures for everyone: real services, one database and one Redis database a worker, clean for every test."""
+"""Fixtures for everyone: real services, and databases of each worker's own, clean for every test."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import services
 from pydantic import SecretStr
 
 from orchestrator.local.stack import Stack
 from orchestrator.settings import Settings
-import services
 
 
 def pytest_configure(config: pytest.Config) -> None:

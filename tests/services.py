@@ -154,7 +154,8 @@ class TestDatabase:
             user=url.username,
             password=url.password or "",
             database=database,
-            init_command="SET SESSION foreign_key_checks = 0, innodb_lock_wait_timeout = 5, time_zone = '+00:00'",
+            init_command="SET SESSION foreign_key_checks = 0, innodb_lock_wait_timeout = 5,"
+            " time_zone = '+00:00'",
         )
 
 

@@ -87,7 +87,7 @@ class Packages:
         return None
 
     def _unpack(self, packages: Sequence[str], why: str, report: Report) -> None:
-        """Bring `packages` with what they need and the system lacks, and unpack them, unless that was done."""
+        """Bring and unpack `packages`, with what they need and the system lacks, unless that was done."""
         if all(self._stamp(package).exists() for package in packages):
             return
         for tool in ("apt-get", "apt-config", "dpkg"):

@@ -30,9 +30,10 @@ def _nothing() -> None:
 class Part:
     """A process to keep running. Times are seconds.
 
-    `check`: raises NotReady while it does not answer. `after`: parts that must be ready before it starts. `prepare`: called before every start, for example to
-    clear away what a killed run left. `ready_line`: text in its log that says that it is ready, for parts
-    that answer no question. `once`: it is done when it has ended with status 0.
+    `after`: parts that must be ready before it starts. `prepare`: called before every start, for example to
+    clear away what a killed run left. `check`: raises NotReady while the part does not answer. `ready_line`:
+    text in its log that says that it is ready, for parts that answer no question. `once`: it is done when
+    it has ended with status 0.
     """
 
     name: str

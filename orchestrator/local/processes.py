@@ -35,7 +35,8 @@ class ProcessId:
         try:
             process = psutil.Process(self.pid)
             # The clock's last digits differ between two readings of the boot time.
-            return abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+            same = abs(float(process.create_time()) - self.started) < 1
+            return same and str(process.status()) != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 

@@ -28,7 +28,9 @@ class Redis:
 
     def url(self) -> str:
         """Return the address for the application."""
-        return f"redis://:{self._memory.secret(PartName.REDIS)}@{LOOPBACK}:{self._memory.port(PartName.REDIS)}/0"
+        return (
+            f"redis://:{self._memory.secret(PartName.REDIS)}@{LOOPBACK}:{self._memory.port(PartName.REDIS)}/0"
+        )
 
     def _prepare(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

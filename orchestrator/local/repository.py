@@ -18,7 +18,9 @@ def refresh_model_repository(instance: Instance, source: Path | None = None) -> 
     source = source or checkout() / "model_repository"
     record = instance.folder / "model_repository.json"
     known: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
-    current = {str(file.relative_to(source)): _hash(file) for file in sorted(source.rglob("*")) if file.is_file()}
+    current = {
+        str(file.relative_to(source)): _hash(file) for file in sorted(source.rglob("*")) if file.is_file()
+    }
     copied = 0
     for name, digest in current.items():
         target = instance.model_repository / name

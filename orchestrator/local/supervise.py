@@ -33,7 +33,9 @@ async def supervise(stack: Stack, names: list[PartName], *, hasty: bool, owner: 
     me = ProcessId.of(os.getpid())
     if me is None:
         raise LocalStackError("this process cannot see itself in /proc")
-    provided = {name: PartStatus(PartState.PROVIDED) for name in names if stack.is_provided(name)}
+    provided: dict[str, PartStatus] = {
+        name: PartStatus(PartState.PROVIDED) for name in names if stack.is_provided(name)
+    }
     run_file = stack.instance.run_file
 
     def tell(parts: Mapping[str, PartStatus]) -> None:
@@ -59,10 +61,11 @@ async def supervise(stack: Stack, names: list[PartName], *, hasty: bool, owner: 
 
 async def _watch(owner: ProcessId | None, stop: asyncio.Event) -> None:
     """Stop when the owner is gone."""
-    while owner is not None and owner.is_alive():
+    if owner is None:
+        return
+    while owner.is_alive():
         await asyncio.sleep(_OWNER_POLL)
-    if owner is not None:
-        stop.set()
+    stop.set()
 
 
 def main() -> int:
