@@ -28,9 +28,9 @@ pytestmark = pytest.mark.anyio
 
 MODEL = Geometry()
 GOOD = encoded(drawing(300, 200), "PNG")
-SLOW = encoded(drawing(64, 64).resize((5000, 5000)), "PNG", compress_level=1)
-"""25 MP: long enough to decode, and 100 MB that a watcher can see grow."""
-GROWN = 120 * MIB
+SLOW = encoded(drawing(64, 64).resize((7000, 7000)), "PNG", compress_level=1)
+"""49 MP: a second to decode, from whose beginning on a watcher can see the process grow."""
+GROWN = 100 * MIB
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ async def test_a_crash_in_mid_picture_is_tried_once_more(decoder) -> None:
     work = asyncio.create_task(decoder.prepare(SLOW, [MODEL]))
     os.kill(await busy_child(set()), signal.SIGKILL)
 
-    assert (await work).width == 5000
+    assert (await work).width == 7000
 
 
 async def test_a_picture_that_crashes_its_decoder_again_fails_alone() -> None:
