@@ -30,6 +30,11 @@ PROVIDED_BY: Mapping[PartName, str] = {
 }
 """A part whose variable is set is used rather than started."""
 
+_READY_LINES: Mapping[PartName, str] = {
+    PartName.WORKER_LIVE: "worker ready",
+    PartName.WORKER_BACKFILL: "worker ready",
+    PartName.KEEPER: "keeper ready",
+}
 _WITH_TRITON = ("TAGDESK_TRITON_METRICS_URL", "TAGDESK_TRITON_ADMIN_KEY", "TAGDESK_MODEL_REPOSITORY")
 _PORTS = (PartName.MARIADB, PartName.REDIS, GRPC_PORT, HTTP_PORT, METRICS_PORT, PartName.API)
 _UP_TIMEOUT = 240.0
@@ -52,14 +57,14 @@ class Stack:
         self.instance = instance
         self._memory = Memory(instance)
         self._report = report
-        self._given = {
+        self.given = {
             name: value
             for name, value in (given or {}).items()
             if value and (name in PROVIDED_BY.values() or name in _WITH_TRITON)
         }
-        if PROVIDED_BY[PartName.TRITON] not in self._given:
+        if PROVIDED_BY[PartName.TRITON] not in self.given:
             for name in _WITH_TRITON:
-                self._given.pop(name, None)
+                self.given.pop(name, None)
 
     @classmethod
     def of(cls, instance: str | None = None, *, report: Report = quiet) -> "Stack":
@@ -85,7 +90,7 @@ class Stack:
             "TAGDESK_SESSION_SECRET": secret("session"),
             "TAGDESK_PUBLIC_URL": f"http://{LOOPBACK}:{port(PartName.API)}",
             "PROMETHEUS_MULTIPROC_DIR": str(instance.metrics),
-            **self._given,
+            **self.given,
         }
 
     def triton_http_url(self) -> str:
@@ -94,7 +99,7 @@ class Stack:
 
     def is_provided(self, part: str) -> bool:
         """Whether something else runs this part."""
-        return PROVIDED_BY.get(PartName(part), "") in self._given
+        return PROVIDED_BY.get(PartName(part), "") in self.given
 
     def parts(self, names: Sequence[PartName], *, hasty: bool = False) -> list[Part]:
         """Return the parts to run, of those named; brings programs that are missing.
@@ -169,7 +174,7 @@ class Stack:
         with self.instance.log_file("supervisor").open("ab") as log:
             started = subprocess.run(
                 command,
-                env={**os.environ, **self._given, MARKER_VARIABLE: self.marker},
+                env={**os.environ, **self.given, MARKER_VARIABLE: self.marker},
                 cwd=checkout(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -262,6 +267,7 @@ def _own_part(name: PartName, environment: Mapping[str, str]) -> Part:
         command=(*python, *commands[name]),
         after=frozenset({*SERVICES[:2], PartName.MIGRATE}),
         start_timeout=60,
+        ready_line=_READY_LINES.get(name),
         # A worker finishes what it has claimed.
         stop_timeout=65 if name in (PartName.WORKER_LIVE, PartName.WORKER_BACKFILL) else 15,
     )

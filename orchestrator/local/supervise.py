@@ -63,7 +63,7 @@ async def _watch(owner: ProcessId | None, stop: asyncio.Event) -> None:
     """Stop when the owner is gone."""
     if owner is None:
         return
-    while owner.is_alive():
+    while owner.is_alive():  # noqa: ASYNC110 - no event tells of a process that is no child
         await asyncio.sleep(_OWNER_POLL)
     stop.set()
 

@@ -1,0 +1,45 @@
+# What people type. Everything that is made lies under .venv/ and .local/; `make clean` removes it.
+.PHONY: help demo test lint up down clean setup setup-dev
+.DEFAULT_GOAL := help
+
+PYTHON_BIN := .venv/bin/python
+TAGDESK := $(PYTHON_BIN) -m orchestrator.local
+# Where lint looks.
+CODE := orchestrator mapping_tools migrations triton_config tests
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: setup ## set up, start everything, load the demo board and its pictures
+	@$(TAGDESK) up
+	@.venv/bin/tagdesk demo
+
+test: setup-dev ## lint, types, import rules and all tests
+	@bash orchestrator/local/chromium.sh
+	@$(MAKE) --no-print-directory lint
+	@$(PYTHON_BIN) -m pytest -n 2
+
+lint: setup-dev ## style, types and import rules
+	@$(PYTHON_BIN) -m ruff check $(CODE)
+	@$(PYTHON_BIN) -m ruff format --check $(CODE)
+	@$(PYTHON_BIN) -m mypy
+	@$(PYTHON_BIN) -m mypy triton_config/backends/onnxruntime/model.py
+	@.venv/bin/lint-imports
+
+up: setup ## start the stack in the background
+	@$(TAGDESK) up
+
+down: ## end the stack; its data stays
+	@if [ -x $(PYTHON_BIN) ]; then $(TAGDESK) down; else echo "  nothing is set up"; fi
+
+clean: ## end everything and remove all that was made
+	@if [ -x $(PYTHON_BIN) ] && [ -d .local ]; then $(TAGDESK) down --all; fi
+	@rm -rf .local .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "  clean"
+
+setup:
+	@bash orchestrator/local/setup.sh demo
+
+setup-dev:
+	@bash orchestrator/local/setup.sh dev

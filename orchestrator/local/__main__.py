@@ -1,0 +1,5 @@
+"""`python -m orchestrator.local`: the stack's commands by themselves."""
+
+from orchestrator.local.commands import app
+
+app()
