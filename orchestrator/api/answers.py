@@ -1,0 +1,170 @@
+"""From records to what goes over the wire."""
+
+from orchestrator.api import schemas
+from orchestrator.pipeline import Analysed, NamedSuggestion
+from orchestrator.records import (
+    Image,
+    ReviewOutcome,
+    SuggestionCounts,
+    SuggestionView,
+    Tag,
+    VerdictResult,
+    as_probability,
+)
+
+PREFIX = "/api/v1"
+
+
+def links(image_id: int) -> schemas.ImageLinks:
+    """Return where to go on from an image."""
+    base = f"{PREFIX}/images/{image_id}"
+    return schemas.ImageLinks(
+        self=base,
+        file=f"{base}/file",
+        suggestions=f"{base}/tag-suggestions",
+        status=f"{base}/tag-suggestions/status",
+    )
+
+
+def failure(image: Image) -> schemas.Failure | None:
+    """Return why an image failed, or `None`."""
+    found = image.failure
+    return None if found is None else schemas.Failure(code=found.code, detail=found.detail)
+
+
+def image(found: Image) -> schemas.ImageAnswer:
+    """Return an image; its address stays inside, for paths and keys are nobody's business."""
+    return schemas.ImageAnswer(
+        id=found.id,
+        external_id=found.external_id,
+        source=found.source.kind,
+        uploader=found.uploader_name,
+        eligibility=found.eligibility,
+        status=found.state,
+        attempts=found.attempts,
+        failure=failure(found),
+        sha256=found.sha256,
+        width=found.width,
+        height=found.height,
+        has_alpha=found.has_alpha,
+        media_type=found.media_type,
+        created_at=found.created_at,
+        analysed_at=found.analysed_at,
+        links=links(found.id),
+    )
+
+
+def status(found: Image) -> schemas.StatusAnswer:
+    """Return how far an image's analysis is."""
+    return schemas.StatusAnswer(
+        id=found.id,
+        status=found.state,
+        attempts=found.attempts,
+        failure=failure(found),
+        created_at=found.created_at,
+        analysed_at=found.analysed_at,
+    )
+
+
+def tag(found: Tag) -> schemas.TagAnswer:
+    """Return a tag."""
+    return schemas.TagAnswer(id=found.id, external_id=found.external_id, title=found.title, type=found.type)
+
+
+def suggestion(found: SuggestionView) -> schemas.SuggestionAnswer:
+    """Return a suggestion with its evidence."""
+    return schemas.SuggestionAnswer(
+        id=found.id,
+        tag=tag(found.tag),
+        status=found.status,
+        confidence=as_probability(found.confidence),
+        score=as_probability(found.score),
+        model_source=found.model_source,
+        model_name=found.model_name,
+        model_version=found.model_version,
+        version=found.version,
+        inferred=found.inferred,
+        evidence=tuple(
+            schemas.EvidenceAnswer(
+                model_name=one.model_name,
+                model_version=one.model_version,
+                external_tag=one.external_tag,
+                score=as_probability(one.score),
+            )
+            for one in found.evidence
+        ),
+        decided_by=found.decided_by,
+        decided_at=found.decided_at,
+    )
+
+
+def counts(found: SuggestionCounts) -> schemas.Counts:
+    """Return the counts by state."""
+    return schemas.Counts(pending=found.pending, approved=found.approved, rejected=found.rejected)
+
+
+def result(found: VerdictResult) -> schemas.ReviewResult:
+    """Return what became of one decision."""
+    return schemas.ReviewResult(
+        suggestion_id=found.suggestion_id,
+        outcome=found.outcome,
+        status=found.status,
+        version=found.version,
+        tag=None if found.tag is None else tag(found.tag),
+        linked=found.linked,
+        cleared=found.cleared,
+        decided_by=found.decided_by,
+        decided_at=found.decided_at,
+    )
+
+
+def review(found: ReviewOutcome) -> schemas.ReviewAnswer:
+    """Return what became of a review."""
+    return schemas.ReviewAnswer(
+        batch_id=found.batch_id,
+        results=tuple(result(one) for one in found.results),
+        counts=counts(found.counts),
+    )
+
+
+def analysis(found: Analysed) -> schemas.AnalysisAnswer:
+    """Return what models and rules make of a picture."""
+    names = {model.id: model for model in found.models}
+    return schemas.AnalysisAnswer(
+        sha256=found.sha256,
+        width=found.width,
+        height=found.height,
+        has_alpha=found.has_alpha,
+        media_type=found.media_type,
+        models=tuple(
+            schemas.ModelAnswer(name=model.name, version=model.version, source=model.source)
+            for model in found.models
+        ),
+        suggestions=tuple(_proposed(one) for one in found.suggestions),
+        unmapped=tuple(
+            schemas.UnmappedAnswer(
+                source=one.source, external_tag=one.external_tag, score=as_probability(one.score)
+            )
+            for one in found.unmapped
+        ),
+        ratings=tuple(
+            schemas.RatingAnswer(
+                model_name=names[one.model_version_id].name,
+                model_version=names[one.model_version_id].version,
+                rating=one.rating,
+            )
+            for one in found.ratings
+        ),
+    )
+
+
+def _proposed(found: NamedSuggestion) -> schemas.ProposedTag:
+    return schemas.ProposedTag(
+        tag=tag(found.tag),
+        confidence=as_probability(found.proposal.confidence),
+        score=as_probability(found.proposal.score),
+        model_source=found.proposal.model_source,
+        model_name=found.model.name,
+        model_version=found.model.version,
+        inferred=found.proposal.inferred,
+    )

@@ -1,0 +1,74 @@
+"""What a handler gets: the request, its caller, and the process's resources."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from orchestrator.api import bodies
+from orchestrator.api.problems import RequestRefused
+from orchestrator.errors import StoreUnavailable
+from orchestrator.records import User
+from orchestrator.resources import Resources
+from orchestrator.store.idempotency import KEY_LENGTH
+from orchestrator.store.transaction import Transaction
+
+T = TypeVar("T")
+
+READ_PATIENCE = 1.8
+"""Seconds that a read may take: a database that hangs is answered with 503 within two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of an operation. `caller` is there whenever the operation needs a token."""
+
+    request: Request
+    resources: Resources
+    caller: User | None
+
+    @property
+    def user(self) -> User:
+        """The caller. Only for operations that need a token."""
+        if self.caller is None:
+            raise RuntimeError("this operation needs no token, so it has no caller")
+        return self.caller
+
+    @property
+    def image_id(self) -> int:
+        """The image that the path names."""
+        return int(self.request.path_params["image_id"])
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The Idempotency-Key header. Raises RequestRefused (422) for one that cannot be a key."""
+        key = self.request.headers.get("Idempotency-Key")
+        if key is None:
+            return None
+        if not 0 < len(key) <= KEY_LENGTH or not key.isascii() or not key.isprintable():
+            detail = f"an idempotency key has 1 to {KEY_LENGTH} printable ASCII characters"
+            raise RequestRefused(422, "bad_idempotency_key", detail)
+        return key
+
+    async def json(self, model: type[bodies.ModelT]) -> bodies.ModelT:
+        """Read the JSON body."""
+        return await bodies.read_json(self.request, model)
+
+    def query(self, model: type[bodies.ModelT]) -> bodies.ModelT:
+        """Read the query string."""
+        return bodies.read_query(self.request.query_params, model)
+
+    async def read(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Read from the store, within READ_PATIENCE. Raises StoreUnavailable."""
+        return await read_soon(self.resources, work)
+
+
+async def read_soon(resources: Resources, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    """Read from the store, within READ_PATIENCE. Raises StoreUnavailable."""
+    try:
+        async with asyncio.timeout(READ_PATIENCE):
+            return await resources.store.read(work)
+    except TimeoutError as error:
+        raise StoreUnavailable(f"the database did not answer within {READ_PATIENCE:g} s") from error

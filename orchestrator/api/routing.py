@@ -1,0 +1,59 @@
+"""From the route table to Starlette routes: authenticate, authorize, handle, render."""
+
+from typing import cast
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from orchestrator.api import auth, bodies, problems
+from orchestrator.api.call import Call
+from orchestrator.api.operations import Operation, Reply
+from orchestrator.api.schemas import Problem, ReviewProblem
+from orchestrator.errors import TagdeskError
+from orchestrator.resources import Resources
+
+
+class Endpoint:
+    """The ASGI application of one operation."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call."""
+        app = cast(Starlette, scope["app"])
+        resources: Resources = app.state.resources
+        limit = self.operation.limit.size(resources.settings.max_image_bytes)
+        request = Request(scope, bodies.limited(receive, limit), send)
+        try:
+            caller = await auth.caller_of(request, resources, self.operation)
+            scope["tagdesk.user"] = caller
+            bodies.check_stated_length(request, limit)
+            response = self._render(await self.operation.handler(Call(request, resources, caller)))
+        except TagdeskError as error:
+            response = problems.of_error(error)
+        await response(scope, receive, send)
+
+    def _render(self, reply: Reply) -> Response:
+        """Render a reply; one that the table does not announce is a defect of ours."""
+        if isinstance(reply.body, Response):
+            return reply.body
+        answer = self.operation.answers.get(reply.status)
+        if answer is None or answer.model is not type(reply.body):
+            raise RuntimeError(f"{self.operation.name} does not announce {reply.status} {type(reply.body)}")
+        if isinstance(reply.body, Problem | ReviewProblem):
+            return problems.render(reply.body)
+        return Response(
+            reply.body.model_dump_json(),
+            status_code=reply.status,
+            media_type="application/json",
+            headers={"Cache-Control": "no-store", **reply.headers},
+        )
+
+
+def routes(operations: tuple[Operation, ...]) -> list[Route]:
+    """Return a route for every operation."""
+    return [Route(one.path, Endpoint(one), methods=[one.method], name=one.name) for one in operations]

@@ -1,0 +1,312 @@
+"""What the API answers: frozen pydantic models.
+
+Scores and confidences are floats 0 … 1, times RFC 3339 in UTC, ids integers.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+
+from orchestrator.records import (
+    Eligibility,
+    ImageState,
+    SourceKind,
+    SuggestionStatus,
+    TagType,
+    VerdictOutcome,
+)
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Moment = Annotated[
+    AwareDatetime,
+    PlainSerializer(_rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+
+class Answered(BaseModel):
+    """A response."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
+
+
+class FieldError(Answered):
+    """Where in the request something is wrong. `pointer`: a JSON pointer, or a parameter's name."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Answered):
+    """RFC 9457. `code` is stable; docs/errors.md explains each."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: tuple[FieldError, ...] | None = None
+
+
+class ImageLinks(Answered):
+    """Where to go on from an image; paths on this host."""
+
+    self: str
+    file: str
+    suggestions: str
+    status: str
+
+
+class Registered(Answered):
+    """An image is registered. `created` is false when the external id was known before."""
+
+    id: int
+    external_id: int | None
+    status: ImageState
+    created: bool
+    links: ImageLinks
+
+
+class Failure(Answered):
+    """Why an analysis failed, or why it is being tried again."""
+
+    code: str
+    detail: str
+
+
+class ImageAnswer(Answered):
+    """An image. Its size and hash are known once it has been analysed."""
+
+    id: int
+    external_id: int | None
+    source: SourceKind
+    uploader: str
+    eligibility: Eligibility
+    status: ImageState
+    attempts: int
+    failure: Failure | None
+    sha256: Sha256 | None
+    width: int | None
+    height: int | None
+    has_alpha: bool | None
+    media_type: str | None
+    created_at: Moment
+    analysed_at: Moment | None
+    links: ImageLinks
+
+
+class ImagePage(Answered):
+    """Images, newest first."""
+
+    items: tuple[ImageAnswer, ...]
+    next_cursor: str | None
+
+
+class TagAnswer(Answered):
+    """A tag of the board."""
+
+    id: int
+    external_id: int | None
+    title: str
+    type: TagType
+
+
+class EvidenceAnswer(Answered):
+    """What a model version saw. `score` is the model's own."""
+
+    model_name: str
+    model_version: int
+    external_tag: str
+    score: Probability
+
+
+class SuggestionAnswer(Answered):
+    """A suggestion. `version` is the row's: a decision must name the one it was made on."""
+
+    id: int
+    tag: TagAnswer
+    status: SuggestionStatus
+    confidence: Probability
+    score: Probability
+    model_source: str
+    model_name: str
+    model_version: int
+    version: int
+    inferred: bool
+    evidence: tuple[EvidenceAnswer, ...]
+    decided_by: str | None
+    decided_at: Moment | None
+
+
+class Counts(Answered):
+    """Suggestions of one image by state."""
+
+    pending: int
+    approved: int
+    rejected: int
+
+
+class SuggestionPage(Answered):
+    """Suggestions of one image, surest first, with the counts of all states whatever the filter."""
+
+    items: tuple[SuggestionAnswer, ...]
+    counts: Counts
+    next_cursor: str | None
+
+
+class ReviewResult(Answered):
+    """What really happened to one suggestion; after a conflict, who holds the row and how it stands."""
+
+    suggestion_id: int
+    outcome: VerdictOutcome
+    status: SuggestionStatus | None
+    version: int | None
+    tag: TagAnswer | None
+    linked: bool
+    cleared: tuple[int, ...]
+    decided_by: str | None
+    decided_at: Moment | None
+
+
+class ReviewAnswer(Answered):
+    """Results in the order asked. `batch_id` is null when nothing changed."""
+
+    batch_id: int | None
+    results: tuple[ReviewResult, ...]
+    counts: Counts
+
+
+class ReviewProblem(Problem):
+    """No decision went through: each result says why."""
+
+    results: tuple[ReviewResult, ...]
+    counts: Counts
+
+
+class Generating(Answered):
+    """An analysis was asked for."""
+
+    id: int
+    status: ImageState
+    links: ImageLinks
+
+
+class StatusAnswer(Answered):
+    """How far the analysis of an image is."""
+
+    id: int
+    status: ImageState
+    attempts: int
+    failure: Failure | None
+    created_at: Moment
+    analysed_at: Moment | None
+
+
+class ModelAnswer(Answered):
+    """A model version that looked."""
+
+    name: str
+    version: int
+    source: str
+
+
+class ProposedTag(Answered):
+    """A tag that the models propose for a picture."""
+
+    tag: TagAnswer
+    confidence: Probability
+    score: Probability
+    model_source: str
+    model_name: str
+    model_version: int
+    inferred: bool
+
+
+class UnmappedAnswer(Answered):
+    """A model's name that no mapping speaks of."""
+
+    source: str
+    external_tag: str
+    score: Probability
+
+
+class RatingAnswer(Answered):
+    """A version's rating of the picture; never applied."""
+
+    model_name: str
+    model_version: int
+    rating: str
+
+
+class AnalysisAnswer(Answered):
+    """What models and rules make of a picture. Nothing of it is stored."""
+
+    sha256: Sha256
+    width: int
+    height: int
+    has_alpha: bool
+    media_type: str
+    models: tuple[ModelAnswer, ...]
+    suggestions: tuple[ProposedTag, ...]
+    unmapped: tuple[UnmappedAnswer, ...]
+    ratings: tuple[RatingAnswer, ...]
+
+
+class LiveAnswer(Answered):
+    """The process answers."""
+
+    status: Literal["ok"]
+    version: str
+
+
+class PartHealth(Answered):
+    """One part. `detail` says what is wrong."""
+
+    ready: bool
+    detail: str | None = None
+
+
+class ModelHealth(Answered):
+    """An active model version, judged by a tiny inference."""
+
+    name: str
+    version: int
+    source: str
+    ready: bool
+    detail: str | None = None
+
+
+class InferenceHealth(Answered):
+    """`provider`: what Triton computes on, when its metrics say."""
+
+    ready: bool
+    provider: Literal["cpu", "cuda"] | None
+    expected_gpu: bool
+    models: tuple[ModelHealth, ...]
+    detail: str | None = None
+
+
+class ReadyAnswer(Answered):
+    """Every part, and whether all of them are ready."""
+
+    ready: bool
+    database: PartHealth
+    redis: PartHealth
+    inference: InferenceHealth

@@ -1,0 +1,86 @@
+"""An image's suggestions, and decisions on them."""
+
+from orchestrator import accounts
+from orchestrator.api import answers, pagination
+from orchestrator.api.call import Call
+from orchestrator.api.operations import Reply
+from orchestrator.api.requests import ReviewRequest, SuggestionsQuery
+from orchestrator.api.schemas import ReviewProblem, SuggestionPage
+from orchestrator.errors import NotFound
+from orchestrator.records import (
+    ReviewOutcome,
+    SuggestionCounts,
+    SuggestionStatus,
+    SuggestionView,
+    VerdictOutcome,
+    VerdictRequest,
+)
+from orchestrator.review.service import review
+from orchestrator.store import exposures, images, suggestions
+from orchestrator.store.transaction import Transaction
+
+CURSOR = "suggestions"
+PLACE = "api"
+
+
+async def list_suggestions(call: Call) -> Reply:
+    """List an image's suggestions, surest first, and note which pending ones were shown to whom."""
+    query, user, image_id = call.query(SuggestionsQuery), call.user, call.image_id
+    after = pagination.decode(query.cursor, CURSOR, 2)
+    statuses = None if query.status is None else {query.status}
+
+    async def work(tx: Transaction) -> tuple[list[SuggestionView], SuggestionCounts, bool]:
+        image = await images.get(tx, image_id)
+        accounts.require_review(user, image.uploader_id)
+        found = await suggestions.for_image(tx, image_id, statuses)
+        if after is not None:
+            found = [one for one in found if (-one.confidence, one.id) > (-after[0], after[1])]
+        page = found[: query.limit]
+        shown = [(one.id, one.version) for one in page if one.status is SuggestionStatus.PENDING]
+        if call.request.method == "GET":
+            await exposures.record(tx, user_id=user.id, place=PLACE, shown=shown)
+        return page, await suggestions.counts(tx, image_id), len(found) > query.limit
+
+    page, counts, more = await call.read(work)
+    last = page[-1] if more else None
+    return Reply(
+        200,
+        SuggestionPage(
+            items=tuple(answers.suggestion(one) for one in page),
+            counts=answers.counts(counts),
+            next_cursor=None if last is None else pagination.encode(CURSOR, last.confidence, last.id),
+        ),
+    )
+
+
+async def review_suggestions(call: Call) -> Reply:
+    """Apply decisions to an image's suggestions and say what really happened to each."""
+    body = await call.json(ReviewRequest)
+    outcome = await review(
+        call.resources.store,
+        call.user,
+        call.image_id,
+        [
+            VerdictRequest(one.suggestion_id, one.version, one.decision, one.reason, one.note)
+            for one in body.decisions
+        ],
+        idempotency_key=call.idempotency_key,
+    )
+    outcomes = {result.outcome for result in outcome.results}
+    if outcomes == {VerdictOutcome.NOT_FOUND}:
+        raise NotFound("the image has none of these suggestions", code="suggestion_not_found")
+    if outcomes <= {VerdictOutcome.CONFLICT, VerdictOutcome.NOT_FOUND}:
+        return Reply(409, _all_conflict(outcome))
+    return Reply(200, answers.review(outcome))
+
+
+def _all_conflict(outcome: ReviewOutcome) -> ReviewProblem:
+    return ReviewProblem(
+        type="urn:tagdesk:problem:stale_version",
+        title="Conflict",
+        status=409,
+        detail="every suggestion has changed since it was shown; the results say who decided what",
+        code="stale_version",
+        results=tuple(answers.result(one) for one in outcome.results),
+        counts=answers.counts(outcome.counts),
+    )

@@ -1,0 +1,270 @@
+"""The route table: every operation of the API, once."""
+
+from orchestrator.accounts import Action
+from orchestrator.api import analyze, health, images, metrics, registration, requests, schemas, suggestions
+from orchestrator.api.answers import PREFIX
+from orchestrator.api.bodies import BodyLimit
+from orchestrator.api.operations import MULTIPART, Answer, Operation
+
+PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif")
+
+_TAG = {"id": 7, "external_id": 1042, "title": "blue eyes", "type": "theme"}
+_LINKS = {
+    "self": "/api/v1/images/12",
+    "file": "/api/v1/images/12/file",
+    "suggestions": "/api/v1/images/12/tag-suggestions",
+    "status": "/api/v1/images/12/tag-suggestions/status",
+}
+_SUGGESTION = {
+    "id": 90,
+    "tag": _TAG,
+    "status": "pending",
+    "confidence": 0.9731,
+    "score": 0.9731,
+    "model_source": "danbooru",
+    "model_name": "wd14",
+    "model_version": 1,
+    "version": 1,
+    "inferred": False,
+    "evidence": [{"model_name": "wd14", "model_version": 1, "external_tag": "blue_eyes", "score": 0.9731}],
+    "decided_by": None,
+    "decided_at": None,
+}
+_COUNTS = {"pending": 4, "approved": 2, "rejected": 1}
+_RESULT = {
+    "suggestion_id": 90,
+    "outcome": "applied",
+    "status": "approved",
+    "version": 2,
+    "tag": _TAG,
+    "linked": True,
+    "cleared": [],
+    "decided_by": "mira",
+    "decided_at": "2026-01-05T10:00:00.000Z",
+}
+_STALE = {**_RESULT, "outcome": "conflict", "status": "rejected", "linked": False, "decided_by": "tomo"}
+
+
+def operations() -> tuple[Operation, ...]:
+    """Return every operation, in the order of the documentation."""
+    return (*_images(), *_suggestions(), *_operation())
+
+
+def _images() -> tuple[Operation, ...]:
+    return (
+        Operation(
+            method="POST",
+            path=f"{PREFIX}/images",
+            name="registerImage",
+            group="Images",
+            summary="Register a picture",
+            description=(
+                "By URL, by upload (multipart field `file`), or by a path below an allowed root (engineer "
+                "and admin). Answers as soon as the row is stored; the analysis follows. Idempotent by "
+                "`external_id` and by `Idempotency-Key`. What is no picture, or not there, ends as `failed`."
+            ),
+            handler=registration.register_image,
+            action=Action.REGISTER_IMAGE,
+            body=requests.RegisterImage,
+            body_example={"url": "https://board.example/pictures/4711.jpg", "external_id": 4711},
+            uploads=(MULTIPART,),
+            limit=BodyLimit.PICTURE,
+            idempotency_key=True,
+            problems=(409,),
+            answers={
+                202: Answer(
+                    "Registered, or known before",
+                    schemas.Registered,
+                    example={
+                        "id": 12,
+                        "external_id": 4711,
+                        "status": "queued",
+                        "created": True,
+                        "links": _LINKS,
+                    },
+                )
+            },
+        ),
+        Operation(
+            method="GET",
+            path=f"{PREFIX}/images",
+            name="listImages",
+            group="Images",
+            summary="List images, newest first",
+            description="Who may review only their own images sees only those.",
+            handler=images.list_images,
+            action=Action.READ_STATUS,
+            query=requests.ImagesQuery,
+            answers={200: Answer("A page of images", schemas.ImagePage)},
+        ),
+        Operation(
+            method="GET",
+            path=f"{PREFIX}/images/{{image_id:int}}",
+            name="showImage",
+            group="Images",
+            summary="Show an image",
+            handler=images.show_image,
+            action=Action.READ_STATUS,
+            answers={200: Answer("The image", schemas.ImageAnswer)},
+        ),
+        Operation(
+            method="GET",
+            path=f"{PREFIX}/images/{{image_id:int}}/file",
+            name="showPicture",
+            group="Images",
+            summary="The picture itself",
+            description="As it was registered; a picture registered by URL is fetched under the same limits.",
+            handler=images.show_file,
+            action=Action.READ_STATUS,
+            problems=(422,),
+            answers={
+                200: Answer("The picture", media_types=PICTURE_TYPES),
+                304: Answer("Not modified", media_types=()),
+            },
+        ),
+    )
+
+
+def _suggestions() -> tuple[Operation, ...]:
+    return (
+        Operation(
+            method="GET",
+            path=f"{PREFIX}/images/{{image_id:int}}/tag-suggestions",
+            name="listSuggestions",
+            group="Suggestions",
+            summary="List an image's suggestions",
+            description="Surest first, with the counts of every state. What is shown is noted as shown.",
+            handler=suggestions.list_suggestions,
+            action=Action.REVIEW_OWN,
+            any_of=(Action.REVIEW_ANY,),
+            query=requests.SuggestionsQuery,
+            answers={
+                200: Answer(
+                    "A page of suggestions",
+                    schemas.SuggestionPage,
+                    example={"items": [_SUGGESTION], "counts": _COUNTS, "next_cursor": None},
+                )
+            },
+        ),
+        Operation(
+            method="POST",
+            path=f"{PREFIX}/images/{{image_id:int}}/tag-suggestions/review",
+            name="reviewSuggestions",
+            group="Suggestions",
+            summary="Approve or reject suggestions",
+            description=(
+                "Each decision names the row version it was made on. A row that changed meanwhile is a "
+                "conflict of its own and says who decided what; the rest goes through. When nothing goes "
+                "through the answer is 409 with the same results."
+            ),
+            handler=suggestions.review_suggestions,
+            action=Action.REVIEW_OWN,
+            any_of=(Action.REVIEW_ANY,),
+            body=requests.ReviewRequest,
+            body_example={
+                "decisions": [
+                    {"suggestion_id": 90, "version": 1, "decision": "approve"},
+                    {"suggestion_id": 91, "version": 1, "decision": "reject", "reason": "wrong"},
+                ]
+            },
+            idempotency_key=True,
+            answers={
+                200: Answer(
+                    "What really happened",
+                    schemas.ReviewAnswer,
+                    example={"batch_id": 5, "results": [_RESULT], "counts": _COUNTS},
+                ),
+                409: Answer(
+                    "Nothing went through, or the idempotency key was used for another request",
+                    schemas.ReviewProblem,
+                    media_types=("application/problem+json",),
+                    example={
+                        "type": "urn:tagdesk:problem:stale_version",
+                        "title": "Conflict",
+                        "status": 409,
+                        "detail": "every suggestion has changed since it was shown",
+                        "code": "stale_version",
+                        "results": [_STALE],
+                        "counts": _COUNTS,
+                    },
+                ),
+            },
+        ),
+        Operation(
+            method="POST",
+            path=f"{PREFIX}/images/{{image_id:int}}/tag-suggestions/generate",
+            name="generateSuggestions",
+            group="Suggestions",
+            summary="Analyse an image again",
+            description="Also after a failure. Decided suggestions stay as they are.",
+            handler=images.generate,
+            action=Action.REVIEW_OWN,
+            any_of=(Action.REVIEW_ANY,),
+            answers={
+                202: Answer(
+                    "Asked for",
+                    schemas.Generating,
+                    example={"id": 12, "status": "queued", "links": _LINKS},
+                )
+            },
+        ),
+        Operation(
+            method="GET",
+            path=f"{PREFIX}/images/{{image_id:int}}/tag-suggestions/status",
+            name="showStatus",
+            group="Suggestions",
+            summary="How far an image's analysis is",
+            handler=images.show_status,
+            action=Action.READ_STATUS,
+            answers={200: Answer("The state", schemas.StatusAnswer)},
+        ),
+        Operation(
+            method="POST",
+            path=f"{PREFIX}/tag-suggestions/analyze",
+            name="analyze",
+            group="Suggestions",
+            summary="Analyse a picture and store nothing",
+            description="The picture as the body itself, or as the multipart field `file`.",
+            handler=analyze.analyze,
+            action=Action.ANALYZE,
+            uploads=analyze.MEDIA_TYPES,
+            limit=BodyLimit.PICTURE,
+            answers={200: Answer("What models and rules make of it", schemas.AnalysisAnswer)},
+        ),
+    )
+
+
+def _operation() -> tuple[Operation, ...]:
+    return (
+        Operation(
+            method="GET",
+            path="/health/live",
+            name="healthLive",
+            group="Operation",
+            summary="The process answers",
+            handler=health.live,
+            answers={200: Answer("Alive", schemas.LiveAnswer, example={"status": "ok", "version": "0.1.0"})},
+        ),
+        Operation(
+            method="GET",
+            path="/health/ready",
+            name="healthReady",
+            group="Operation",
+            summary="Every part is ready",
+            description="Database, Redis, and a tiny inference by every active model version.",
+            handler=health.ready,
+            answers={
+                200: Answer("Ready", schemas.ReadyAnswer),
+                503: Answer("Not ready; the parts say why", schemas.ReadyAnswer),
+            },
+        ),
+        Operation(
+            method="GET",
+            path="/metrics",
+            name="metrics",
+            group="Operation",
+            summary="Prometheus metrics",
+            handler=metrics.metrics,
+            answers={200: Answer("Metrics", media_types=("text/plain",))},
+        ),
+    )

@@ -1,0 +1,109 @@
+"""The OpenAPI document: valid 3.1, made of the routes that are served, with examples that fit."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from starlette.routing import Route
+
+from orchestrator.api import requests, routing, schemas
+from orchestrator.api.openapi import document
+from orchestrator.api.operations import Operation
+from orchestrator.api.table import operations
+
+TABLE = operations()
+
+
+@pytest.fixture
+def described() -> dict[str, Any]:
+    return document(TABLE)
+
+
+def references(part: object) -> set[str]:
+    """Every $ref in a document."""
+    if isinstance(part, dict):
+        own = {part["$ref"]} if isinstance(part.get("$ref"), str) else set()
+        return own.union(*(references(value) for value in part.values()))
+    if isinstance(part, list):
+        return set().union(*(references(value) for value in part))
+    return set()
+
+
+def test_the_document_has_exactly_the_operations_that_are_served(described: dict[str, Any]) -> None:
+    served = {
+        (method, re.sub(r":int}", "}", route.path))
+        for route in routing.routes(TABLE)
+        if isinstance(route, Route)
+        for method in route.methods or ()
+        if method != "HEAD"
+    }
+    assert served == {
+        (method.upper(), path) for path, methods in described["paths"].items() for method in methods
+    }
+
+
+def test_the_document_is_json_of_openapi_3_1(described: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(described)) == described
+    assert described["openapi"].startswith("3.1.")
+    assert {"title", "version"} <= described["info"].keys()
+
+
+def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
+    known = {f"#/components/schemas/{name}" for name in described["components"]["schemas"]}
+    found = references(described)
+    assert found
+    assert found <= known
+
+
+def test_operation_ids_are_unique_and_path_parameters_declared(described: dict[str, Any]) -> None:
+    names = []
+    for path, methods in described["paths"].items():
+        for operation in methods.values():
+            names.append(operation["operationId"])
+            declared = {one["name"] for one in operation.get("parameters", ()) if one["in"] == "path"}
+            assert declared == set(re.findall(r"{(\w+)}", path))
+            assert operation["responses"]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("operation", TABLE, ids=lambda one: one.name)
+def test_examples_fit_their_models(operation: Operation) -> None:
+    def check(model: type[BaseModel] | None, example: object) -> None:
+        if model is not None and example is not None:
+            model.model_validate_json(json.dumps(example))
+
+    check(operation.body, operation.body_example)
+    for answer in operation.answers.values():
+        check(answer.model, answer.example)
+
+
+@pytest.mark.parametrize("operation", [one for one in TABLE if one.action], ids=lambda one: one.name)
+def test_what_needs_a_token_says_so(operation: Operation, described: dict[str, Any]) -> None:
+    found = described["paths"][operation.path.replace(":int", "")][operation.method.lower()]
+    assert found["security"] == [{"token": []}]
+    assert {"401", "403", "500", "503"} <= found["responses"].keys()
+
+
+def test_requests_refuse_unknown_fields_and_numbers_in_quotes(described: dict[str, Any]) -> None:
+    for name in ("RegisterImage", "ReviewRequest", "DecisionItem"):
+        assert described["components"]["schemas"][name]["additionalProperties"] is False
+    with pytest.raises(ValueError, match="int"):
+        requests.RegisterImage.model_validate_json(
+            '{"url": "https://a.example/1.png", "external_id": "7"}', strict=True
+        )
+
+
+def test_times_are_utc_with_a_z() -> None:
+    live = schemas.StatusAnswer.model_validate(
+        {
+            "id": 1,
+            "status": "done",
+            "attempts": 1,
+            "failure": None,
+            "created_at": "2026-01-05T12:00:00+02:00",
+            "analysed_at": None,
+        }
+    )
+    assert json.loads(live.model_dump_json())["created_at"] == "2026-01-05T10:00:00.000Z"
