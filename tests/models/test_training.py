@@ -35,7 +35,7 @@ def test_the_best_threshold_parts_the_classes() -> None:
     truth = np.array([[False], [False], [True], [True]])
     # When its threshold is chosen, then it lies between
     (threshold,) = best_thresholds(said, truth)
-    assert 0.5 <= threshold < 0.6
+    assert 0.5 < threshold < 0.6
 
 
 def test_advice_for_danbooru_labels_never_undercuts_the_plan() -> None:

@@ -39,7 +39,7 @@ def train(work: Work = DEFAULT_WORK, count: Count = 10_000) -> None:
     from orchestrator.demo.training.train import TrainingPlan, train_tagger  # noqa: PLC0415
 
     dataset = _dataset(work, count)
-    scoring = train_tagger(dataset, TrainingPlan(), work / "tagger.pt")
+    scoring = train_tagger(dataset, TrainingPlan(), work / "tagger.pt", console.print)
     console.print(f"on {scoring.images} drawings held back: {scoring.summary()}")
 
 

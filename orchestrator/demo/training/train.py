@@ -1,5 +1,6 @@
 """Training of the tagger, and of the theme head on its embedding. Import only where PyTorch is installed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +34,13 @@ class TrainingPlan:
     threads: int = 2
 
 
-def train_tagger(dataset: Dataset, plan: TrainingPlan, checkpoint: Path) -> Scoring:
-    """Train a new tagger, saving `checkpoint` after every epoch; return its figures on what was held back."""
+def train_tagger(
+    dataset: Dataset, plan: TrainingPlan, checkpoint: Path, report: Callable[[str], None]
+) -> Scoring:
+    """Train a new tagger; return its figures on the drawings held back.
+
+    After every epoch `checkpoint` is saved and `report` is called with a line for people.
+    """
     torch.manual_seed(plan.seed)
     torch.set_num_threads(plan.threads)
     rng = np.random.default_rng(plan.seed)
@@ -68,7 +74,7 @@ def train_tagger(dataset: Dataset, plan: TrainingPlan, checkpoint: Path) -> Scor
             schedule.step()
         torch.save(net.state_dict(), checkpoint)
         scoring = score(predict_labels(net, dataset, count), dataset.labels[count:], LABELS)
-        print(f"epoch {epoch + 1}: {scoring.summary()}", flush=True)  # noqa: T201
+        report(f"epoch {epoch + 1}: {scoring.summary()}")
     return scoring
 
 
