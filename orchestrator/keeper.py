@@ -59,6 +59,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
     store = await _connect(settings, stop)
     if store is None:
         return
+    log.info("keeper ready")
     queue = WorkQueue(make_broker(settings), metrics)
     lock = NamedLock(settings, LOCK)
     leadership = Leadership(lock)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from time import perf_counter
 from typing import Self, TextIO
 
@@ -87,6 +88,8 @@ class Metrics:
     @classmethod
     def create(cls) -> Self:
         """Build every metric in a registry of its own."""
+        if folder := os.environ.get(MULTIPROCESS_FOLDER):
+            Path(folder).mkdir(parents=True, exist_ok=True)
         registry = CollectorRegistry()
         return cls(
             registry=registry,

@@ -9,6 +9,7 @@ import ctypes
 import os
 import signal
 import sys
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from orchestrator.records import Priority
@@ -26,6 +27,9 @@ METRICS_PORT_VARIABLE, METRICS_FOLDER_VARIABLE = "dramatiq_prom_port", "dramatiq
 
 # A live message is one image, a backfill message 64 of which eight are worked on at a time.
 THREADS = {Priority.LIVE: 16, Priority.BACKFILL: 2}
+
+# Where decoding children of both queues compete for a core, somebody waits for the live one's.
+BACKFILL_NICENESS = 10
 
 # How often idle consumers ask Redis, in ms, and how many messages a process may hold: less than its threads
 # would leave some idle, more would keep messages from other workers.
@@ -45,7 +49,10 @@ def boot() -> None:
     from orchestrator.broker import WORKER_TIMEOUT, make_broker  # noqa: PLC0415
     from orchestrator.lifespan import Lifespan, LogContext  # noqa: PLC0415
 
+    _stop_once()
     _end_with_parent()
+    if os.environ.get(QUEUE_VARIABLE) == Priority.BACKFILL:
+        os.nice(BACKFILL_NICENESS)
     settings = load_settings()
     configure_logging(f"worker-{os.environ.get(QUEUE_VARIABLE, 'all')}")
     lifespan = Lifespan(settings, Metrics.create())
@@ -63,6 +70,20 @@ def boot() -> None:
     )
     declare(broker, lifespan.analyse)
     dramatiq.set_broker(broker)
+
+
+def _stop_once() -> None:
+    """Make the first SIGTERM the only one that counts: dramatiq leaves by `sys.exit` at the second, which its
+    own threads keep from ending. A terminal, a process group and a dying parent easily send two."""
+    drain = signal.getsignal(signal.SIGTERM)
+    if not callable(drain):
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        drain(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def _end_with_parent() -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -74,17 +74,20 @@ class Process:
         self._popen.wait(STOP_TIMEOUT)
 
     def terminate(self) -> int:
-        """Send SIGTERM once and return the exit status."""
-        self._popen.send_signal(signal.SIGTERM)
+        """Send SIGTERM to workers and master alike, as a terminal would, and return the exit status."""
+        for member in [*self.workers(), self.handle]:
+            member.send_signal(signal.SIGTERM)
         return self._popen.wait(STOP_TIMEOUT)
 
     def clean_up(self) -> None:
         """Leave nothing behind, whatever the test did."""
-        if self._popen.poll() is None:
-            family = [*self.handle.children(recursive=True), self.handle]
-            for member in family:
-                member.kill()
-            self._popen.wait(STOP_TIMEOUT)
+        if self._popen.poll() is not None:
+            return
+        with suppress(psutil.NoSuchProcess):
+            for member in [*self.handle.children(recursive=True), self.handle]:
+                with suppress(psutil.NoSuchProcess):  # children end with their parents
+                    member.kill()
+        self._popen.wait(STOP_TIMEOUT)
 
 
 @contextmanager

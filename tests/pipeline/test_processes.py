@@ -103,10 +103,10 @@ async def test_a_redis_that_forgets_everything_costs_only_time(
 
 
 async def test_a_worker_that_is_told_to_stop_leaves_nothing_half_done(
-    world: World, resources: Resources, start: Callable[..., Process], sixty: list[bytes]
+    world: World, resources: Resources, start: Callable[..., Process]
 ):
     worker = start("orchestrator.worker", "live")
-    await add_all(world, resources, sixty)
+    await add_all(world, resources, [picture(200, 100, 0, size=3000)] * 60)
     await until(lambda: part_done(world), "a part is done", timeout=RUN_TIMEOUT, every=0.01)
     # When it gets SIGTERM, then it exits cleanly, holding no image and no message
     assert worker.terminate() == 0
@@ -118,6 +118,21 @@ async def test_a_worker_that_is_told_to_stop_leaves_nothing_half_done(
     depth = await resources.queue.depth(Priority.LIVE)
     assert depth is not None
     assert (depth.ready, depth.in_flight) == (left[ImageState.QUEUED], 0)
+
+
+async def test_backfill_is_worked_on_in_batches_and_with_less_haste(
+    world: World, resources: Resources, start: Callable[..., Process], sixty: list[bytes]
+):
+    master = start("orchestrator.worker", "backfill")
+    ids = [await world.add(data, priority=Priority.BACKFILL) for data in sixty[:20]]
+    assert await resources.queue.enqueue(ids, Priority.BACKFILL)
+
+    async def all_done() -> bool:
+        return (await counts(world))[ImageState.DONE] == len(ids)
+
+    await until(all_done, "every image is done", timeout=RUN_TIMEOUT)
+    (worker,) = master.workers()
+    assert worker.nice() > master.handle.nice()
 
 
 async def test_workers_whose_master_is_killed_end_as_well(

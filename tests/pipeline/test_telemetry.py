@@ -78,7 +78,7 @@ def test_a_traceback_stays_on_its_line(logged: StringIO):
 
 def test_processes_that_share_a_folder_are_summed(tmp_path: Path):
     # Given two processes that each counted two, when a third renders the folder
-    environment = {**os.environ, MULTIPROCESS_FOLDER: str(tmp_path)}
+    environment = {**os.environ, MULTIPROCESS_FOLDER: str(tmp_path / "metrics")}
     rendered = ""
     for _ in range(3):
         rendered = subprocess.run(
