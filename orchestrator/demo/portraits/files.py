@@ -1,5 +1,6 @@
 """Portraits as files, in the formats that a board receives."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -23,14 +24,24 @@ class PortraitFile:
     themes: frozenset[str]
 
 
-def write_portraits(folder: Path, count: int, *, first_seed: int = DEMO_SEED) -> list[PortraitFile]:
+def _quiet(_: int) -> None:
+    """Report nothing."""
+
+
+def write_portraits(
+    folder: Path, count: int, *, first_seed: int = DEMO_SEED, progress: Callable[[int], None] = _quiet
+) -> list[PortraitFile]:
     """Write `count` portraits to `folder`: of every five three JPEG, one PNG with alpha, one WebP.
 
     The same arguments give the same names and pixels. `folder` is created; files of the same name in it are
-    replaced.
+    replaced. `progress` hears after each how many are written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return [_write_one(folder, index, first_seed + index) for index in range(count)]
+    written: list[PortraitFile] = []
+    for index in range(count):
+        written.append(_write_one(folder, index, first_seed + index))
+        progress(len(written))
+    return written
 
 
 def _write_one(folder: Path, index: int, seed: int) -> PortraitFile:

@@ -1,0 +1,130 @@
+"""Reading and writing mapping files: CSV with the columns `danbooru_tag,internal_tag_title,action` and,
+optionally, `internal_tag_type`, `weight` and `source`."""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from orchestrator.errors import InvalidInput
+from orchestrator.records import SCORE_ONE, MappingAction, TagType, as_score
+
+REQUIRED = ("danbooru_tag", "internal_tag_title", "action")
+OPTIONAL = ("internal_tag_type", "weight", "source")
+DEFAULT_SOURCE = "danbooru"
+_LONGEST_NAME = 190
+
+
+class BadMappingFile(InvalidInput):
+    """The file cannot be imported; `problems` has one sentence a bad line, in file order."""
+
+    code = "bad_mapping_file"
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class MappingRow:
+    """One line of a mapping file. `title` is None for `ignore`; `weight` in ten-thousandths."""
+
+    line: int
+    source: str
+    external_tag: str
+    action: MappingAction
+    title: str | None
+    tag_type: TagType | None
+    weight: int
+
+
+def read_rows(text: str) -> tuple[MappingRow, ...]:
+    """Parse a mapping file. Raises BadMappingFile naming every bad line, not just the first."""
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+    columns = tuple(reader.fieldnames or ())
+    missing = [name for name in REQUIRED if name not in columns]
+    unknown = [name for name in columns if name not in (*REQUIRED, *OPTIONAL)]
+    if missing or unknown:
+        wrong = [f"the column {name} is missing" for name in missing]
+        wrong += [f"the column {name!r} is unknown" for name in unknown]
+        raise BadMappingFile([f"line 1: {what}; expected {', '.join(REQUIRED)}" for what in wrong])
+    rows: list[MappingRow] = []
+    problems: list[str] = []
+    seen: dict[tuple[str, str], int] = {}
+    try:
+        for fields in reader:
+            line = reader.line_num
+            try:
+                row = _row(line, fields)
+            except ValueError as error:
+                problems.append(f"line {line}: {error}")
+                continue
+            first = seen.setdefault((row.source, row.external_tag), line)
+            if first != line:
+                problems.append(f"line {line}: {row.external_tag} stands in line {first} already")
+            rows.append(row)
+    except csv.Error as error:
+        problems.append(f"line {reader.line_num}: this is no CSV: {error}")
+    if problems:
+        raise BadMappingFile(problems)
+    return tuple(rows)
+
+
+def write_rows(rows: Iterable[MappingRow]) -> str:
+    """Return the CSV text of `rows`, which `read_rows` turns into the same rows again."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow((*REQUIRED, *OPTIONAL))
+    for row in rows:
+        weight = f"{row.weight / SCORE_ONE:g}"
+        writer.writerow(
+            (row.external_tag, row.title or "", row.action, row.tag_type or "", weight, row.source)
+        )
+    return stream.getvalue()
+
+
+def _row(line: int, fields: dict[str | None, str | None]) -> MappingRow:
+    if None in fields or any(value is None for value in fields.values()):
+        raise ValueError("the number of fields differs from the header's")
+    value = {name: (text or "").strip() for name, text in fields.items()}
+    external_tag, title = value["danbooru_tag"], value["internal_tag_title"]
+    if not external_tag:
+        raise ValueError("danbooru_tag is empty")
+    if len(external_tag) > _LONGEST_NAME:
+        raise ValueError(f"danbooru_tag is longer than {_LONGEST_NAME} characters")
+    if value["action"] not in tuple(MappingAction):
+        raise ValueError(f"the action of {external_tag} is {value['action']!r}: use map or ignore")
+    action = MappingAction(value["action"])
+    if action is MappingAction.MAP and not title:
+        raise ValueError(f"{external_tag} is to be mapped but names no internal_tag_title")
+    if action is MappingAction.IGNORE and title:
+        raise ValueError(f"{external_tag} is to be ignored but names the title {title!r}")
+    return MappingRow(
+        line=line,
+        source=value.get("source") or DEFAULT_SOURCE,
+        external_tag=external_tag,
+        action=action,
+        title=title or None,
+        tag_type=_tag_type(value.get("internal_tag_type", "")),
+        weight=_weight(value.get("weight", "")),
+    )
+
+
+def _tag_type(text: str) -> TagType | None:
+    if not text:
+        return None
+    if text not in tuple(TagType):
+        raise ValueError(f"the internal_tag_type {text!r} is none of {', '.join(TagType)}")
+    return TagType(text)
+
+
+def _weight(text: str) -> int:
+    if not text:
+        return SCORE_ONE
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = -1.0
+    if not 0 < weight <= 1:
+        raise ValueError(f"the weight {text!r} is not a number above 0 and up to 1")
+    return as_score(weight)

@@ -1,0 +1,90 @@
+"""The commands of `tagdesk`, put together from the groups that know their subject."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from mapping_tools.commands import commands as mapping_commands
+from orchestrator.cli import models, people
+from orchestrator.cli.session import connect_settings, with_store
+from orchestrator.demo.run import Demo
+from orchestrator.errors import TagdeskError
+from orchestrator.local import commands as local
+from orchestrator.local.errors import LocalStackError
+from orchestrator.local.instance import checkout
+from orchestrator.local.stack import Stack
+from orchestrator.settings import load_settings
+
+app = typer.Typer(
+    name="tagdesk",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Tag suggestions for an image board: neural taggers look, people decide.\n\n"
+        "The first steps on this machine:\n\n"
+        "  tagdesk up        start everything\n\n"
+        "  tagdesk demo      a small board, drawn pictures, suggestions to review\n\n"
+        "  tagdesk status    addresses, health, tokens\n\n"
+        "  tagdesk down      stop everything\n\n"
+        "All other commands work on the installation that TAGDESK_* names, else on the running local stack."
+    ),
+)
+app.registered_commands += local.app.registered_commands
+app.add_typer(mapping_commands(with_store), name="mappings")
+app.add_typer(models.app, name="models")
+app.add_typer(people.users, name="users")
+app.add_typer(people.tokens, name="tokens")
+
+
+@app.command()
+def migrate(
+    revision: Annotated[str, typer.Argument(help="Where to go; `head` is the newest schema.")] = "head",
+) -> None:
+    """Bring the database's schema up to date. `tagdesk up` does so by itself."""
+    from alembic import command  # noqa: PLC0415 - slow to import, and needed here alone
+    from alembic.config import Config  # noqa: PLC0415
+
+    settings = connect_settings()
+    os.environ["TAGDESK_DATABASE_URL"] = settings.database_url.get_secret_value()
+    command.upgrade(Config(checkout() / "migrations/alembic.ini"), revision)
+    typer.echo(f"the schema is at {revision}")
+
+
+@app.command()
+def demo(
+    pictures: Annotated[int, typer.Option(min=1, max=1000, help="How many portraits to take in.")] = 64,
+) -> None:
+    """Load a small board, register the models, take in drawn portraits and show what was suggested.
+
+    Starts the local stack if need be. Run it again whenever you like: it changes nothing that is there.
+    """
+    stack = Stack.of(report=lambda text: typer.echo(f"  {text}"))
+    stack.up()
+    os.environ.update(stack.environment())
+    asyncio.run(Demo(stack, load_settings(), Console()).run(pictures))
+
+
+def main() -> None:
+    """Run the command line; what goes wrong on purpose becomes one message and exit status 1."""
+    try:
+        app()
+    except (TagdeskError, LocalStackError) as error:
+        _fail(str(error))
+    except ValidationError as error:
+        lines = [
+            f"TAGDESK_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()
+        ]
+        _fail("the settings are not complete:\n  " + "\n  ".join(lines))
+
+
+def _fail(message: str) -> None:
+    program = Path(sys.argv[0]).name
+    print(f"{program}: {message}", file=sys.stderr)  # noqa: T201
+    sys.exit(1)
