@@ -4,7 +4,8 @@ import os
 import pwd
 import shutil
 import subprocess
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.local.errors import LocalStackError
@@ -133,29 +134,36 @@ class MariaDb:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         os.chown(fresh, account.uid, account.gid)
-        command = (
-            *account.prefix,
-            str(self._installer.path),
-            "--no-defaults",
-            f"--basedir={self._server.prefix}",
-            *_places(self._server)[1:],
-            *account.arguments,
-            f"--datadir={fresh}",
-            "--skip-test-db",
-            "--skip-name-resolve",
-            "--auth-root-authentication-method=socket",
-            "--innodb-log-file-size=64M",
-        )
-        done = subprocess.run(
-            command,
-            env={**os.environ, **self._server.environment()},
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            timeout=120,
-            cwd=fresh,
-        )
+        # The installer is a shell script that takes no spaces in paths: it gets others.
+        with tempfile.TemporaryDirectory(prefix="tagdesk-") as short:
+            Path(short).chmod(0o755)
+            base, data = Path(short, "base"), Path(short, "data")
+            base.symlink_to(self._server.prefix)
+            data.symlink_to(fresh)
+            server = replace(self._server, prefix=base)
+            installer = base / self._installer.path.relative_to(self._installer.prefix)
+            done = subprocess.run(
+                (
+                    *account.prefix,
+                    str(installer),
+                    "--no-defaults",
+                    f"--basedir={base}",
+                    *_places(server)[1:],
+                    *account.arguments,
+                    f"--datadir={data}",
+                    "--skip-test-db",
+                    "--skip-name-resolve",
+                    "--auth-root-authentication-method=socket",
+                    "--innodb-log-file-size=64M",
+                ),
+                env={**os.environ, **self._server.environment()},
+                capture_output=True,
+                text=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                timeout=120,
+                cwd=fresh,
+            )
         if done.returncode != 0:
             output = (done.stdout + done.stderr).strip()
             raise LocalStackError(f"an empty database cannot be made in {fresh}:\n{output}")
