@@ -119,7 +119,8 @@
       if (!answer.failed) location.assign(answer.next);
       return;
     }
-    if (hadFocus) focus(document.getElementById(`s-${after}`) ?? pending()[0]);
+    // The follower itself may just have been cleared by what was approved.
+    if (hadFocus) focus(pending().find((chip) => chip.dataset.id === after) ?? pending()[0]);
   }
 
   // The forms for all must name exactly what is pending now.
