@@ -1,6 +1,7 @@
 """One visit to the desk: who is there, and how pages, refusals and errors are answered."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -45,6 +46,8 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+_PART_OF_A_PAGE = re.compile(r"/(review|generate|picture|preview)$")
 
 _STATUSES = ((Forbidden, 403), (NotFound, 404), (Conflict, 409), (TransientError, 503))
 _WORDS = {
@@ -156,13 +159,12 @@ class Endpoint:
         return None if digest is None else await visit.read(lambda tx: users.by_token(tx, digest))
 
     def _to_sign_in(self, visit: Visit) -> Response:
+        """Ask to sign in, and lead back to the page that one was on."""
+        target = f"{SIGN_IN}?next={quote(_PART_OF_A_PAGE.sub('', visit.request.url.path))}"
         if visit.wants_json:
-            return JSONResponse(
-                {"message": "Your session has ended. Sign in again.", "sign_in": SIGN_IN}, 401
-            )
-        if visit.request.method != "GET":
-            return RedirectResponse(SIGN_IN, status_code=303)
-        return RedirectResponse(f"{SIGN_IN}?next={quote(visit.request.url.path)}", status_code=303)
+            told = {"message": "Your session has ended. Sign in again.", "sign_in": target}
+            return JSONResponse(told, 401, headers=HEADERS)
+        return RedirectResponse(target, status_code=303, headers=HEADERS)
 
     def _refusal(self, visit: Visit, error: TagdeskError) -> Response:
         status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 422)
