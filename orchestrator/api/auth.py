@@ -1,13 +1,11 @@
 """Who calls, and whether the role lets them in."""
 
-import asyncio
-
 from starlette.requests import Request
 
 from orchestrator import accounts
-from orchestrator.api.call import READ_PATIENCE
+from orchestrator.api.call import soon
 from orchestrator.api.operations import Operation
-from orchestrator.errors import Forbidden, StoreUnavailable, Unauthenticated
+from orchestrator.errors import Forbidden, Unauthenticated
 from orchestrator.records import Image, User
 from orchestrator.resources import Resources
 
@@ -16,7 +14,7 @@ async def caller_of(request: Request, resources: Resources, operation: Operation
     """Return the caller; `None` when the operation needs no token. Raises Unauthenticated, Forbidden."""
     if operation.action is None:
         return None
-    user = await _authenticate(resources, bearer_token(request))
+    user = await soon(accounts.authenticate(resources.store, bearer_token(request)))
     if not any(accounts.may(user.role, action) for action in operation.actions):
         raise Forbidden(f"the role {user.role} may not do this", code="role_forbids")
     return user
@@ -28,14 +26,6 @@ def bearer_token(request: Request) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("send a token as 'Authorization: Bearer …'", code="token_missing")
     return token.strip()
-
-
-async def _authenticate(resources: Resources, token: str) -> User:
-    try:
-        async with asyncio.timeout(READ_PATIENCE):
-            return await accounts.authenticate(resources.store, token)
-    except TimeoutError as error:
-        raise StoreUnavailable(f"the database did not answer within {READ_PATIENCE:g} s") from error
 
 
 def require_sight(user: User, image: Image) -> None:

@@ -14,6 +14,7 @@ from orchestrator.records import User
 from orchestrator.resources import Resources
 from orchestrator.store.idempotency import KEY_LENGTH
 from orchestrator.store.transaction import Transaction
+from orchestrator.web import paths
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class Call:
     @property
     def image_id(self) -> int:
         """The image that the path names."""
-        return int(self.request.path_params["image_id"])
+        return paths.image_id(self.request)
 
     @property
     def idempotency_key(self) -> str | None:
@@ -62,13 +63,17 @@ class Call:
 
     async def read(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Read from the store, within READ_PATIENCE. Raises StoreUnavailable."""
-        return await read_soon(self.resources, work)
+        return await soon(self.resources.store.read(work))
+
+    async def read_and_note(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Read from the store and note what was shown, within READ_PATIENCE. Raises StoreUnavailable."""
+        return await soon(self.resources.store.write(work))
 
 
-async def read_soon(resources: Resources, work: Callable[[Transaction], Awaitable[T]]) -> T:
-    """Read from the store, within READ_PATIENCE. Raises StoreUnavailable."""
+async def soon(answer: Awaitable[T]) -> T:
+    """Wait for the store's answer for at most READ_PATIENCE. Raises StoreUnavailable."""
     try:
         async with asyncio.timeout(READ_PATIENCE):
-            return await resources.store.read(work)
+            return await answer
     except TimeoutError as error:
         raise StoreUnavailable(f"the database did not answer within {READ_PATIENCE:g} s") from error

@@ -15,7 +15,7 @@ from orchestrator.api.requests import MAX_ID
 
 Document = dict[str, Any]
 
-_PARAMETER = re.compile(r"{(\w+)(?::int)?}")
+_PARAMETER = re.compile(r"{(\w+)}")
 _SECURITY = "token"
 _ID_SCHEMA = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_ID}
 _BINARY: Document = {}
@@ -26,8 +26,7 @@ def document(operations: Sequence[Operation]) -> Document:
     references, definitions = _components(operations)
     paths: dict[str, Document] = {}
     for operation in operations:
-        path = _PARAMETER.sub(r"{\1}", operation.path)
-        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, references)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, references)
     return {
         "openapi": "3.1.0",
         "info": {

@@ -1,5 +1,6 @@
 """From the route table to Starlette routes: authenticate, authorize, handle, render."""
 
+from collections.abc import Sequence
 from typing import cast
 
 from starlette.applications import Starlette
@@ -17,43 +18,51 @@ from orchestrator.resources import Resources
 
 
 class Endpoint:
-    """The ASGI application of one operation."""
+    """The ASGI application of one address: an operation for each of its methods."""
 
-    def __init__(self, operation: Operation) -> None:
-        self.operation = operation
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self._operations = {one.method: one for one in operations}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call."""
         app = cast(Starlette, scope["app"])
         resources: Resources = app.state.resources
-        limit = self.operation.limit.size(resources.settings.max_image_bytes)
+        operation = self._operations["GET" if scope["method"] == "HEAD" else scope["method"]]
+        limit = operation.limit.size(resources.settings.max_image_bytes)
         request = Request(scope, bodies.limited(receive, limit), send)
         try:
-            caller = await auth.caller_of(request, resources, self.operation)
+            caller = await auth.caller_of(request, resources, operation)
             scope["tagdesk.user"] = caller
             bodies.check_stated_length(request, limit)
-            response = self._render(await self.operation.handler(Call(request, resources, caller)))
+            response = _render(operation, await operation.handler(Call(request, resources, caller)))
         except TagdeskError as error:
             response = problems.of_error(error)
         await response(scope, receive, send)
 
-    def _render(self, reply: Reply) -> Response:
-        """Render a reply; one that the table does not announce is a defect of ours."""
-        if isinstance(reply.body, Response):
-            return reply.body
-        answer = self.operation.answers.get(reply.status)
-        if answer is None or answer.model is not type(reply.body):
-            raise RuntimeError(f"{self.operation.name} does not announce {reply.status} {type(reply.body)}")
-        if isinstance(reply.body, Problem | ReviewProblem):
-            return problems.render(reply.body)
-        return Response(
-            reply.body.model_dump_json(),
-            status_code=reply.status,
-            media_type="application/json",
-            headers={"Cache-Control": "no-store", **reply.headers},
-        )
+
+def _render(operation: Operation, reply: Reply) -> Response:
+    """Render a reply; one that the table does not announce is a defect of ours."""
+    if isinstance(reply.body, Response):
+        return reply.body
+    answer = operation.answers.get(reply.status)
+    if answer is None or answer.model is not type(reply.body):
+        raise RuntimeError(f"{operation.name} does not announce {reply.status} {type(reply.body)}")
+    if isinstance(reply.body, Problem | ReviewProblem):
+        return problems.render(reply.body)
+    return Response(
+        reply.body.model_dump_json(),
+        status_code=reply.status,
+        media_type="application/json",
+        headers={"Cache-Control": "no-store", **reply.headers},
+    )
 
 
-def routes(operations: tuple[Operation, ...]) -> list[Route]:
-    """Return a route for every operation."""
-    return [Route(one.path, Endpoint(one), methods=[one.method], name=one.name) for one in operations]
+def routes(operations: Sequence[Operation]) -> list[Route]:
+    """Return a route for every address, which takes the methods of its operations and no other."""
+    addresses: dict[str, list[Operation]] = {}
+    for one in operations:
+        addresses.setdefault(one.path, []).append(one)
+    return [
+        Route(path, Endpoint(ours), methods=[one.method for one in ours], name=ours[0].name)
+        for path, ours in addresses.items()
+    ]

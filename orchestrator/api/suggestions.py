@@ -41,7 +41,7 @@ async def list_suggestions(call: Call) -> Reply:
             await exposures.record(tx, user_id=user.id, place=PLACE, shown=shown)
         return page, await suggestions.counts(tx, image_id), len(found) > query.limit
 
-    page, counts, more = await call.read(work)
+    page, counts, more = await call.read_and_note(work)
     last = page[-1] if more else None
     return Reply(
         200,

@@ -99,7 +99,7 @@ def _images() -> tuple[Operation, ...]:
         ),
         Operation(
             method="GET",
-            path=f"{PREFIX}/images/{{image_id:int}}",
+            path=f"{PREFIX}/images/{{image_id}}",
             name="showImage",
             group="Images",
             summary="Show an image",
@@ -109,7 +109,7 @@ def _images() -> tuple[Operation, ...]:
         ),
         Operation(
             method="GET",
-            path=f"{PREFIX}/images/{{image_id:int}}/file",
+            path=f"{PREFIX}/images/{{image_id}}/file",
             name="showPicture",
             group="Images",
             summary="The picture itself",
@@ -129,7 +129,7 @@ def _suggestions() -> tuple[Operation, ...]:
     return (
         Operation(
             method="GET",
-            path=f"{PREFIX}/images/{{image_id:int}}/tag-suggestions",
+            path=f"{PREFIX}/images/{{image_id}}/tag-suggestions",
             name="listSuggestions",
             group="Suggestions",
             summary="List an image's suggestions",
@@ -148,7 +148,7 @@ def _suggestions() -> tuple[Operation, ...]:
         ),
         Operation(
             method="POST",
-            path=f"{PREFIX}/images/{{image_id:int}}/tag-suggestions/review",
+            path=f"{PREFIX}/images/{{image_id}}/tag-suggestions/review",
             name="reviewSuggestions",
             group="Suggestions",
             summary="Approve or reject suggestions",
@@ -192,7 +192,7 @@ def _suggestions() -> tuple[Operation, ...]:
         ),
         Operation(
             method="POST",
-            path=f"{PREFIX}/images/{{image_id:int}}/tag-suggestions/generate",
+            path=f"{PREFIX}/images/{{image_id}}/tag-suggestions/generate",
             name="generateSuggestions",
             group="Suggestions",
             summary="Analyse an image again",
@@ -210,7 +210,7 @@ def _suggestions() -> tuple[Operation, ...]:
         ),
         Operation(
             method="GET",
-            path=f"{PREFIX}/images/{{image_id:int}}/tag-suggestions/status",
+            path=f"{PREFIX}/images/{{image_id}}/tag-suggestions/status",
             name="showStatus",
             group="Suggestions",
             summary="How far an image's analysis is",

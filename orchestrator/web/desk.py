@@ -36,7 +36,7 @@ class Desk:
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes of the desk."""
-        image = f"{DESK}/images/{{image_id:int}}"
+        image = f"{DESK}/images/{{image_id}}"
         return [
             Mount(f"{DESK}/static", StaticFiles(directory=STATIC), name="desk-static"),
             self._route(f"{DESK}/sign-in", signing_in.show, "GET", open_to_all=True),

@@ -49,7 +49,7 @@ async def image(visit: Visit) -> Response:
     require_reviewer(visit)
     user, image_id = visit.user, visit.image_id
     shown = visit.request.method == "GET"
-    view = await visit.read(lambda tx: image_view(tx, user, image_id, shown=shown))
+    view = await visit.read_and_note(lambda tx: image_view(tx, user, image_id, shown=shown))
     return visit.page("image.html", view=view, reasons=REASONS, message=None, failed=False)
 
 

@@ -1,12 +1,10 @@
 """Signing in with a token, and out."""
 
-import asyncio
-
 from starlette.responses import RedirectResponse, Response
 
 from orchestrator import accounts
-from orchestrator.errors import StoreUnavailable, Unauthenticated
-from orchestrator.web.visit import DESK, HEADERS, READ_PATIENCE, SIGN_IN, Visit
+from orchestrator.errors import Unauthenticated
+from orchestrator.web.visit import DESK, HEADERS, SIGN_IN, Visit, soon
 
 LONGEST_TOKEN = 200
 
@@ -25,10 +23,7 @@ async def sign_in(visit: Visit) -> Response:
     token = str(form.get("token", "")).strip()[:LONGEST_TOKEN]
     target = _target(str(form.get("next", "")))
     try:
-        async with asyncio.timeout(READ_PATIENCE):
-            await accounts.authenticate(visit.resources.store, token)
-    except TimeoutError as error:
-        raise StoreUnavailable("the database does not answer") from error
+        await soon(accounts.authenticate(visit.resources.store, token))
     except Unauthenticated:
         return visit.page(
             "sign_in.html",

@@ -27,6 +27,7 @@ from orchestrator.records import User
 from orchestrator.resources import Resources
 from orchestrator.store import users
 from orchestrator.store.transaction import Transaction
+from orchestrator.web import paths
 from orchestrator.web.sessions import Sessions
 
 T = TypeVar("T")
@@ -78,7 +79,7 @@ class Visit:
     @property
     def image_id(self) -> int:
         """The image that the path names."""
-        return int(self.request.path_params["image_id"])
+        return paths.image_id(self.request)
 
     @property
     def wants_json(self) -> bool:
@@ -87,11 +88,11 @@ class Visit:
 
     async def read(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Read from the store. Raises StoreUnavailable, also when it takes too long."""
-        try:
-            async with asyncio.timeout(READ_PATIENCE):
-                return await self.resources.store.read(work)
-        except TimeoutError as error:
-            raise StoreUnavailable(f"the database did not answer within {READ_PATIENCE:g} s") from error
+        return await soon(self.resources.store.read(work))
+
+    async def read_and_note(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Read from the store and note what was shown. Raises StoreUnavailable as `read` does."""
+        return await soon(self.resources.store.write(work))
 
     def page(self, template: str, *, status: int = 200, **values: object) -> Response:
         """Render a page."""
@@ -99,6 +100,15 @@ class Visit:
 
 
 Handler = Callable[[Visit], Awaitable[Response]]
+
+
+async def soon(answer: Awaitable[T]) -> T:
+    """Wait for the store's answer for at most READ_PATIENCE seconds. Raises StoreUnavailable."""
+    try:
+        async with asyncio.timeout(READ_PATIENCE):
+            return await answer
+    except TimeoutError as error:
+        raise StoreUnavailable(f"the database did not answer within {READ_PATIENCE:g} s") from error
 
 
 def render(pages: Environment, template: str, *, status: int = 200, **values: object) -> Response:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from serving import Api
 from starlette.routing import Route
 
 from orchestrator.api import requests, routing, schemas
@@ -33,7 +34,7 @@ def references(part: object) -> set[str]:
 
 def test_the_document_has_exactly_the_operations_that_are_served(described: dict[str, Any]) -> None:
     served = {
-        (method, re.sub(r":int}", "}", route.path))
+        (method, route.path)
         for route in routing.routes(TABLE)
         if isinstance(route, Route)
         for method in route.methods or ()
@@ -81,7 +82,7 @@ def test_examples_fit_their_models(operation: Operation) -> None:
 
 @pytest.mark.parametrize("operation", [one for one in TABLE if one.action], ids=lambda one: one.name)
 def test_what_needs_a_token_says_so(operation: Operation, described: dict[str, Any]) -> None:
-    found = described["paths"][operation.path.replace(":int", "")][operation.method.lower()]
+    found = described["paths"][operation.path][operation.method.lower()]
     assert found["security"] == [{"token": []}]
     assert {"401", "403", "500", "503"} <= found["responses"].keys()
 
@@ -107,3 +108,17 @@ def test_times_are_utc_with_a_z() -> None:
         }
     )
     assert json.loads(live.model_dump_json())["created_at"] == "2026-01-05T10:00:00.000Z"
+
+
+@pytest.mark.anyio
+async def test_the_document_and_its_page_are_served_without_a_token(
+    api: Api, described: dict[str, Any]
+) -> None:
+    """Given nobody's token, then the document is there, and a page that lists every operation of it."""
+    served = await api.http.get("/api/v1/openapi.json")
+    assert served.json() == described
+    page = await api.http.get("/api/v1/docs")
+    assert page.status_code == 200
+    for path, methods in described["paths"].items():
+        assert path in page.text
+        assert all(f'id="{operation["operationId"]}"' in page.text for operation in methods.values())

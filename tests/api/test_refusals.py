@@ -20,13 +20,17 @@ IMAGES = "/api/v1/images"
 
 async def test_an_address_that_is_not_served(api: Api) -> None:
     assert_problem(await api.get("/api/v1/nothing"), 404, "no_such_route")
-    assert_problem(await api.get(f"{IMAGES}/twelve"), 404, "no_such_route")
+
+
+@pytest.mark.parametrize("what", ["twelve", "0", "-1", "1.0", "٣", "9223372036854775808", "9" * 5000])
+async def test_what_can_be_no_id_is_not_found(api: Api, what: str) -> None:
+    assert_problem(await api.get(f"{IMAGES}/{what}"), 404, "image_not_found")
 
 
 async def test_a_method_that_is_not_served(api: Api) -> None:
     response = await api.http.delete(IMAGES, headers=api.as_role(Role.ADMIN))
     assert_problem(response, 405, "method_not_allowed")
-    assert "POST" in response.headers["Allow"]
+    assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
 
 
 @pytest.mark.parametrize(
