@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from orchestrator.local.errors import LocalStackError
 from orchestrator.local.instance import DEFAULT_INSTANCE, Instance
@@ -158,7 +158,7 @@ def _show(report: StackReport) -> None:
     if not report.running:
         console.print(f"The stack {report.instance!r} is not running; `tagdesk up` starts it.")
         return
-    table = Table("part", "state", "healthy", "restarts", "address")
+    table = Table("part", "state", "healthy", "restarts", Column("address", overflow="fold"))
     for part in report.parts:
         provider = f" ({part.provider})" if part.provider else ""
         table.add_row(

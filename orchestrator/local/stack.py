@@ -21,7 +21,14 @@ from orchestrator.local.processes import ProcessId, end_marked, tail
 from orchestrator.local.redis import Redis
 from orchestrator.local.repository import refresh_model_repository
 from orchestrator.local.runfile import PartState, PartStatus, Run
-from orchestrator.local.triton import GRPC_PORT, HTTP_PORT, METRICS_PORT, Triton, remove_shared_memory
+from orchestrator.local.triton import (
+    GRPC_PORT,
+    HTTP_PORT,
+    METRICS_PORT,
+    Triton,
+    remove_reachable,
+    remove_shared_memory,
+)
 
 PROVIDED_BY: Mapping[PartName, str] = {
     PartName.MARIADB: "TAGDESK_DATABASE_URL",
@@ -230,6 +237,7 @@ class Stack:
         if left:
             self._report(f"ended {left} processes that an earlier run left")
         remove_shared_memory(self.instance)
+        remove_reachable(self.instance)
         for socket in self.instance.folder.glob("*/data/*.sock"):
             socket.unlink(missing_ok=True)
         self.instance.run_file.unlink(missing_ok=True)

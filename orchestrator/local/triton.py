@@ -7,6 +7,7 @@ import shutil
 import string
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,13 +24,10 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - that is where the server puts 
 class Triton:
     """The inference part of an instance."""
 
-    def __init__(
-        self, instance: Instance, packages: Packages, *, report: Report, repository: Path | None = None
-    ) -> None:
-        """`repository`: the folder to serve, by default the instance's copy. Raises LocalStackError."""
+    def __init__(self, instance: Instance, packages: Packages, *, report: Report) -> None:
+        """Brings Python's shared library if the system has none; raises LocalStackError."""
         self._instance = instance
         self._memory = Memory(instance)
-        self._repository = repository or instance.model_repository
         self._server_folder, self._bundled = _wheel()
         self._python_library = self._find_python_library(packages, report)
         self._check_libraries()
@@ -77,8 +75,8 @@ class Triton:
     def _arguments(self) -> tuple[str, ...]:
         return (
             *server_flags(self.admin_key()),
-            f"--model-repository={self._repository}",
-            f"--backend-directory={self._backends}",
+            f"--model-repository={reachable(self._instance) / 'model_repository'}",
+            f"--backend-directory={reachable(self._instance) / 'triton/backends'}",
             f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix(self._instance)}",
             f"--grpc-address={LOOPBACK}",
             f"--http-address={LOOPBACK}",
@@ -94,6 +92,7 @@ class Triton:
     def _prepare(self) -> None:
         """Lay out the backends afresh, and clear away the shared memory that a killed server left."""
         remove_shared_memory(self._instance)
+        _make_reachable(self._instance)
         shutil.rmtree(self._backends, ignore_errors=True)
         python = self._backends / "python"
         shutil.copytree(self._server_folder / "backends/python", python)
@@ -103,7 +102,7 @@ class Triton:
             self._backends / "onnxruntime",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-        self._repository.mkdir(parents=True, exist_ok=True)
+        self._instance.model_repository.mkdir(parents=True, exist_ok=True)
 
     def _find_python_library(self, packages: Packages, report: Report) -> Path | None:
         """Return the folder of this Python's shared library; Debian's python3 comes without."""
@@ -152,6 +151,33 @@ def remove_shared_memory(instance: Instance) -> None:
     """Remove the shared memory files of an instance whose server does not run."""
     for file in shared_memory(instance):
         file.unlink(missing_ok=True)
+
+
+def reachable(instance: Instance) -> Path:
+    """Return a path of the instance's folder without blanks: the server starts its backends by a shell, which
+    would divide it there. Where the folder's own path has some, it is a link among the temporary files."""
+    folder = instance.folder.resolve()
+    if not any(character.isspace() for character in str(folder)):
+        return folder
+    return Path(tempfile.gettempdir()) / shared_memory_prefix(instance).rstrip("_")
+
+
+def _make_reachable(instance: Instance) -> None:
+    """Make the link that `reachable` may name. Raises LocalStackError where somebody else's file is there."""
+    link, folder = reachable(instance), instance.folder.resolve()
+    if link == folder:
+        return
+    if not link.is_symlink():
+        link.symlink_to(folder)
+    if link.lstat().st_uid != os.geteuid() or link.readlink() != folder:
+        raise LocalStackError(f"{link} is not the link to {folder} that Triton needs; please remove it")
+
+
+def remove_reachable(instance: Instance) -> None:
+    """Remove the link again."""
+    link = reachable(instance)
+    if link.is_symlink() and link != instance.folder.resolve():
+        link.unlink(missing_ok=True)
 
 
 def _wheel() -> tuple[Path, Path]:

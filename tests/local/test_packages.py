@@ -1,5 +1,7 @@
 """Programs come from PATH, else from packages unpacked in private, else with a word about what to do."""
 
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,14 +47,22 @@ def test_a_package_that_does_not_exist_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{tools}:/usr/bin:/bin")
         # Then the message is apt's own, below what it means
-        with pytest.raises(LocalStackError, match="redis-server is not installed.*Unable to locate"):
+        with pytest.raises(LocalStackError, match=r"redis-server is not installed.*Unable to locate"):
             packages.program("redis-server", "redis-server", report=quiet)
     # And nothing is taken for unpacked
     assert not list((tmp_path / "packages").glob("*.unpacked"))
 
 
-def test_a_binary_that_lacks_a_library_is_found_out() -> None:
-    assert missing_libraries(Path("/bin/ls")) == ()
+def test_a_binary_that_lacks_a_library_is_found_out(tmp_path: Path) -> None:
+    # Given the server, which finds its libraries by its own place, moved from there
+    library = Path(sys.prefix, "lib", f"python{sys.version_info.major}.{sys.version_info.minor}")
+    server = next(library.glob("site-packages/pytriton/tritonserver/bin/tritonserver"))
+    moved = tmp_path / "bin" / server.name
+    moved.parent.mkdir()
+    shutil.copy(server, moved)
+    # Then those are missed there, and found where they are
+    assert missing_libraries(moved)
+    assert not missing_libraries(moved, (server.parents[3] / "nvidia_pytriton.libs",))
 
 
 def test_ports_are_free_nameless_and_below_those_of_outgoing_connections() -> None:

@@ -6,13 +6,17 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+import services
 from onnx_models import of_type
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
+from orchestrator.local.instance import Instance
 from orchestrator.local.parts import PartName
-from orchestrator.local.triton import server_flags, shared_memory
+from orchestrator.local.stack import Stack
+from orchestrator.local.triton import reachable, server_flags, shared_memory
 
+ADMIN = "triton-grpc-protocol-admin-key"
 MODEL = of_type("INT64")
 
 
@@ -30,7 +34,7 @@ def test_a_server_starts_empty_and_ready(triton_serving, tmp_path) -> None:
         assert not client.is_model_ready(MODEL.name)
 
 
-@pytest.mark.parametrize("headers", [{}, {"triton-grpc-protocol-admin-key": "guess"}])
+@pytest.mark.parametrize("headers", [{}, {ADMIN: "guess"}])
 def test_without_the_key_no_model_is_loaded_unloaded_or_listed(client, headers: dict[str, str]) -> None:
     for call in (
         lambda: client.load_model(MODEL.name, headers=headers),
@@ -84,11 +88,34 @@ def test_its_end_leaves_no_shared_memory(triton_serving, tmp_path) -> None:
     MODEL.write(tmp_path)
     server = triton_serving(tmp_path, "ending")
     with InferenceServerClient(server.url) as client:
-        client.load_model(MODEL.name, headers={"triton-grpc-protocol-admin-key": server.admin_key})
+        client.load_model(MODEL.name, headers={ADMIN: server.admin_key})
         ask(client)
     assert list(shared_memory(server.stack.instance))
     server.stack.down()
     assert not list(shared_memory(server.stack.instance))
+
+
+def test_a_checkout_with_blanks_in_its_path_serves_as_well(tmp_path) -> None:
+    # Given an instance below such a path
+    MODEL.write(tmp_path / "models")
+    base = tmp_path / "my own checkout"
+    base.mkdir()
+    (base / "packages").symlink_to(services.test_instance().packages)
+    stack = Stack(Instance.named("blank", base=base))
+    try:
+        # When its server is started and has to load a model
+        stack.up((PartName.TRITON,), owner=services.run_owner(), model_repository=tmp_path / "models")
+        environment = stack.environment()
+        with InferenceServerClient(environment["TAGDESK_TRITON_URL"]) as client:
+            client.load_model(MODEL.name, headers={ADMIN: environment["TAGDESK_TRITON_ADMIN_KEY"]})
+            # Then it answers
+            assert ask(client).tolist() == [[0, 1, 2, 3, 4]]
+        link = reachable(stack.instance)
+        assert link.is_symlink()
+    finally:
+        stack.down()
+    # And the way around the blanks is gone afterwards
+    assert not link.is_symlink()
 
 
 def test_the_flags_are_one_list_for_all_servers() -> None:
