@@ -1,5 +1,6 @@
 """The process's application: the API, its documentation, health, metrics, and the review desk."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -26,6 +27,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
     if settings is None:
         settings = load_settings()
         configure_logging("api")
+        # `Observed` logs every request with what uvicorn cannot know, so uvicorn's own line goes.
+        logging.getLogger("uvicorn.access").propagate = False
     chosen, metrics, desk, table = settings, Metrics.create(), Desk(settings), operations()
 
     @asynccontextmanager
