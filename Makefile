@@ -11,7 +11,6 @@ help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: setup ## set up, start everything, load the demo board and its pictures
-	@$(TAGDESK) up
 	@.venv/bin/tagdesk demo
 
 test: setup-dev ## lint, types, import rules and all tests
