@@ -1,11 +1,11 @@
 # What people type. Everything that is made lies under .venv/ and .local/; `make clean` removes it.
-.PHONY: help demo test lint up down clean setup setup-dev
+.PHONY: help demo test lint bench up down clean lock setup setup-dev
 .DEFAULT_GOAL := help
 
 PYTHON_BIN := .venv/bin/python
 TAGDESK := $(PYTHON_BIN) -m orchestrator.local
 # Where lint looks.
-CODE := orchestrator mapping_tools migrations triton_config tests
+CODE := orchestrator mapping_tools migrations triton_config benchmarks tests
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ lint: setup-dev ## style, types and import rules
 	@$(PYTHON_BIN) -m mypy triton_config/backends/onnxruntime/model.py
 	@.venv/bin/lint-imports
 
+bench: setup ## measure: make bench NAME=live_latency
+	@$(PYTHON_BIN) -m benchmarks $(NAME)
+
 up: setup ## start the stack in the background
 	@$(TAGDESK) up
 
@@ -36,6 +39,14 @@ clean: ## end everything and remove all that was made
 	@rm -rf .local .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "  clean"
+
+# uv.lock names the index's hosts, so it stays out of git; what is committed is pinned and hashed without.
+EXPORT := .venv/bin/uv export -q --format requirements-txt --no-emit-project --no-header --no-annotate
+lock: setup-dev ## pin anew what pyproject.toml asks for
+	@.venv/bin/uv lock -q
+	@$(EXPORT) --only-group setup -o requirements-setup.lock
+	@$(EXPORT) --no-dev --group setup -o requirements.lock
+	@$(EXPORT) --group setup -o requirements-dev.lock
 
 setup:
 	@bash orchestrator/local/setup.sh demo

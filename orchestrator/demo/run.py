@@ -10,39 +10,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from orchestrator.demo.agreement import Agreement, Truth, total
-from orchestrator.demo.board import load_board
-from orchestrator.demo.people import load_people, read_tokens
+from orchestrator.demo.people import read_tokens
 from orchestrator.demo.pictures import draw, register
 from orchestrator.demo.portraits.files import PortraitFile
-from orchestrator.errors import TagdeskError
+from orchestrator.demo.setup import DemoFailed, set_up, until_ready
 from orchestrator.local.stack import Stack
 from orchestrator.records import (
     Image,
     ImageState,
-    LabelCategory,
     Role,
     SuggestionView,
     as_probability,
 )
-from orchestrator.registry.register import register_folder
 from orchestrator.settings import Settings
-from orchestrator.store import images, mappings, suggestions, tags, thresholds
+from orchestrator.store import images, mappings, suggestions, tags
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 
-MODELS = (("wd14", 1), ("custom_theme", 1))
-CHARACTER_FLOOR = 8500
-READY_WITHIN = 90.0
 ANALYSED_WITHIN = 300.0
 ROWS_SHOWN = 12
 TOP = 4
 _POLL = 0.1
-
-
-class DemoFailed(TagdeskError):
-    """The demo cannot go on; the message says which part to look at."""
-
-    code = "demo_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,43 +67,9 @@ class Demo:
             await store.close()
 
     async def _prepare(self, store: Store) -> None:
-        board = await load_board(store)
-        self._say(f"board: {board.tags} tags, {board.mappings} mappings ({board.new_mappings} new)")
-        people = await load_people(store, self._stack.instance.tokens_file)
-        self._say(f"people: {', '.join(people)}")
-        for name, version in MODELS:
-            model = await register_folder(store, self._settings, name, version)
-            self._say(f"model {name} {version}: {model.state}, {len(model.labels)} labels")
-            has_characters = any(label.category is LabelCategory.CHARACTER for label in model.labels)
-            if has_characters and model.thresholds.character is None:
-                # Off until somebody has looked at the mappings of characters; the demo's were looked at.
-                await store.write(
-                    lambda tx, version_id=model.id: thresholds.set_score(  # type: ignore[misc]
-                        tx, version_id, LabelCategory.CHARACTER, CHARACTER_FLOOR, actor_id=None
-                    )
-                )
-        await self._until_ready()
-
-    async def _until_ready(self) -> None:
-        """Wait until every part answers; the keeper has just been given models to load."""
-        answer = ""
+        await set_up(store, self._settings, self._stack.instance.tokens_file, say=self._say)
         with self._console.status("waiting for Triton to load the models"):
-            try:
-                async with asyncio.timeout(READY_WITHIN), httpx.AsyncClient(base_url=self._url) as client:
-                    while True:
-                        try:
-                            response = await client.get("/health/ready", timeout=10)
-                            answer = response.text
-                            if response.is_success:
-                                break
-                        except httpx.HTTPError as error:
-                            answer = repr(error)
-                        await asyncio.sleep(_POLL)
-            except TimeoutError:
-                raise DemoFailed(
-                    f"the stack is not ready after {READY_WITHIN:.0f} s: {answer}; see `tagdesk status` and"
-                    " `tagdesk logs keeper`"
-                ) from None
+            await until_ready(self._url)
         self._say("Triton has loaded the models")
 
     async def _take_in(self, count: int) -> tuple[list[int], list[PortraitFile]]:

@@ -1,0 +1,28 @@
+"""`python -m benchmarks NAME`."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from benchmarks.uploading import burst, live_latency
+
+app = typer.Typer(no_args_is_help=True, help="Measure. Each prints a table and ends with a line of JSON.")
+
+
+@app.command("live_latency")
+def live_latency_(
+    count: Annotated[int, typer.Option(min=1, help="How many uploads.")] = 120,
+    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between two.")] = 1.0,
+) -> None:
+    """How long an uploader waits for suggestions."""
+    asyncio.run(live_latency(count, interval)).show()
+
+
+@app.command("burst")
+def burst_(count: Annotated[int, typer.Option(min=1, help="How many uploads.")] = 200) -> None:
+    """How many pictures a second come through when many come at once."""
+    asyncio.run(burst(count)).show()
+
+
+app()
