@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from mapping_tools.commands import commands as mapping_commands
-from orchestrator.cli import models, people
+from orchestrator.cli import images, models, people
+from orchestrator.cli.doctor import doctor
+from orchestrator.cli.looking import analyze
 from orchestrator.cli.session import connect_settings, with_store
 from orchestrator.demo.run import Demo
 from orchestrator.errors import TagdeskError
@@ -37,6 +39,9 @@ app = typer.Typer(
     ),
 )
 app.registered_commands += local.app.registered_commands
+app.command()(analyze)
+app.command()(doctor)
+app.add_typer(images.app, name="images")
 app.add_typer(mapping_commands(with_store), name="mappings")
 app.add_typer(models.app, name="models")
 app.add_typer(people.users, name="users")
