@@ -34,7 +34,8 @@ _CHANNEL = [
     ("grpc.max_receive_message_length", _MAX_MESSAGE),
     # Without these a restarted server is found again only after a minute's back-off.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # This one is also how long an attempt to connect may take: a busy server needs more than a moment.
+    ("grpc.min_reconnect_backoff_ms", 3000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     # Off by default: a server that vanished without a word would never be missed.
     ("grpc.keepalive_time_ms", 10_000),
