@@ -107,21 +107,34 @@ def _print(answers: Sequence[Answer]) -> None:
     table = Table("picture", "size", "tag", "type", "confidence", "model")
     for answer in answers:
         if answer.analysed is None:
-            table.add_row(answer.name, "", f"[red]{answer.error}[/]", "", "", "", end_section=True)
+            table.add_row(_short(answer.name), "", f"[red]{answer.error}[/]", end_section=True)
             continue
         found = answer.analysed
         top = found.suggestions[:_TOP]
         more = len(found.suggestions) - len(top)
-        table.add_row(
-            answer.name,
-            f"{found.width}×{found.height}",
-            "\n".join([one.tag.title for one in top] + ([f"and {more} more"] if more else [])),
-            "\n".join(one.tag.type for one in top),
-            "\n".join(f"{as_probability(one.proposal.confidence):.2f}" for one in top),
-            "\n".join(f"{one.model.name} {one.model.version}" for one in top),
-            end_section=True,
-        )
+        size = f"{found.width}×{found.height}"
+        for line, one in enumerate(top):
+            table.add_row(
+                _short(answer.name) if line == 0 else "",
+                size if line == 0 else "",
+                one.tag.title,
+                one.tag.type,
+                f"{as_probability(one.proposal.confidence):.2f}",
+                f"{one.model.name} {one.model.version}",
+                end_section=line == len(top) - 1 and not more,
+            )
+        if not top or more:
+            table.add_row(
+                "" if top else _short(answer.name),
+                "" if top else size,
+                f"and {more} more" if more else "nothing to suggest",
+                end_section=True,
+            )
     Console().print(table)
+
+
+def _short(name: str) -> str:
+    return name if is_url(name) else Path(name).name
 
 
 def _to_json(answer: Answer) -> dict[str, object]:

@@ -149,14 +149,19 @@ class Demo:
         for one in (looked[number * len(looked) // rows] for number in range(rows)):
             top = one.suggestions[:TOP]
             failure = f": {one.image.failure.code}" if one.image.failure else ""
-            table.add_row(
-                one.portrait.path.name,
-                f"{one.image.state}{failure}",
-                "\n".join(view.tag.title for view in top),
-                "\n".join(f"{as_probability(view.confidence):.2f}" for view in top),
-                "\n".join(f"{view.model_name} {view.model_version}" for view in top),
-                end_section=True,
-            )
+            for line, view in enumerate(top):
+                table.add_row(
+                    one.portrait.path.name if line == 0 else "",
+                    str(one.image.state) if line == 0 else "",
+                    view.tag.title,
+                    f"{as_probability(view.confidence):.2f}",
+                    f"{view.model_name} {view.model_version}",
+                    end_section=line == len(top) - 1,
+                )
+            if not top:
+                table.add_row(
+                    one.portrait.path.name, f"{one.image.state}{failure}", "nothing", end_section=True
+                )
         console = self._console
         console.print(table)
         done = sum(one.image.state is ImageState.DONE for one in looked)

@@ -1,47 +1,17 @@
 """The command line, as a person at a terminal meets it."""
 
-import asyncio
 import csv
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
-from typer.testing import CliRunner, Result
+from terminal import tagdesk, with_store
 
 from orchestrator import accounts
 from orchestrator.cli import app as command_line
-from orchestrator.demo.board import FOLDER, load_board
+from orchestrator.demo.board import FOLDER
 from orchestrator.records import Role
 from orchestrator.settings import Settings
 from orchestrator.store import mappings
-from orchestrator.store.unit_of_work import Store
-
-
-@pytest.fixture
-def installation(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """An installation that the environment names, with the demo board's tags."""
-    for name, value in settings:
-        if isinstance(value, SecretStr):
-            monkeypatch.setenv(f"TAGDESK_{name.upper()}", value.get_secret_value())
-        elif isinstance(value, Path | str):
-            monkeypatch.setenv(f"TAGDESK_{name.upper()}", str(value))
-    _with_store(settings, load_board)
-    return settings
-
-
-def _with_store(settings: Settings, work):  # type: ignore[no-untyped-def]
-    async def run():  # type: ignore[no-untyped-def]
-        store = await Store.connect(settings)
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
-
-
-def _tagdesk(*arguments: str) -> Result:
-    return CliRunner().invoke(command_line.app, arguments, env={"COLUMNS": "200"})
 
 
 def test_every_command_teaches() -> None:
@@ -55,7 +25,7 @@ def test_every_command_teaches() -> None:
         ("mappings", "import"),
         ("demo",),
     ):
-        answer = _tagdesk(*arguments, "--help")
+        answer = tagdesk(*arguments, "--help")
         # Then there is some
         assert answer.exit_code == 0
         assert "Usage" in answer.output
@@ -65,18 +35,18 @@ def test_an_import_shows_first_and_writes_when_told(installation: Settings, tmp_
     # Given a file with a new mapping
     file = tmp_path / "new.csv"
     file.write_text("danbooru_tag,internal_tag_title,action\nholding,outdoors,map\n")
-    before = _with_store(installation, lambda store: store.read(mappings.load_all))
+    before = with_store(installation, lambda store: store.read(mappings.load_all))
     # When it is imported without --apply
-    shown = _tagdesk("mappings", "import", str(file))
+    shown = tagdesk("mappings", "import", str(file))
     # Then it is shown and nothing is written
     assert shown.exit_code == 0, shown.output
     assert "holding" in shown.output
     assert "--apply" in shown.output
-    assert _with_store(installation, lambda store: store.read(mappings.load_all)) == before
+    assert with_store(installation, lambda store: store.read(mappings.load_all)) == before
     # When it is imported with --apply
-    assert "1 mappings written" in _tagdesk("mappings", "import", str(file), "--apply").output
+    assert "1 mappings written" in tagdesk("mappings", "import", str(file), "--apply").output
     # Then it is there
-    after = _with_store(installation, lambda store: store.read(mappings.load_all))
+    after = with_store(installation, lambda store: store.read(mappings.load_all))
     assert {m.external_tag for m in after} - {m.external_tag for m in before} == {"holding"}
 
 
@@ -84,21 +54,21 @@ def test_an_unknown_title_stops_all_of_a_file(installation: Settings, tmp_path: 
     # Given a file with a good line and one whose title is misspelt
     file = tmp_path / "new.csv"
     file.write_text("danbooru_tag,internal_tag_title,action\nholding,outdoors,map\ncup,outdors,map\n")
-    before = _with_store(installation, lambda store: store.read(mappings.load_all))
+    before = with_store(installation, lambda store: store.read(mappings.load_all))
     # When it is to be applied
-    answer = _tagdesk("mappings", "import", str(file), "--apply")
+    answer = tagdesk("mappings", "import", str(file), "--apply")
     # Then the line is named and nothing was written; the dry run names the nearest title
     assert answer.exit_code == 1
     assert "line 3" in answer.output
-    assert _with_store(installation, lambda store: store.read(mappings.load_all)) == before
-    assert "nearest: outdoors" in _tagdesk("mappings", "import", str(file)).output
+    assert with_store(installation, lambda store: store.read(mappings.load_all)) == before
+    assert "nearest: outdoors" in tagdesk("mappings", "import", str(file)).output
 
 
 def test_existing_mappings_are_kept_unless_replacing_is_asked_for(
     installation: Settings, tmp_path: Path
 ) -> None:
     def smile() -> int | None:
-        stored = _with_store(installation, lambda store: store.read(mappings.load_all))
+        stored = with_store(installation, lambda store: store.read(mappings.load_all))
         return next(m.tag_id for m in stored if m.external_tag == "smile")
 
     # Given a file that maps a mapped tag otherwise
@@ -106,42 +76,42 @@ def test_existing_mappings_are_kept_unless_replacing_is_asked_for(
     file.write_text("danbooru_tag,internal_tag_title,action\nsmile,frown,map\n")
     was = smile()
     # When it is applied, it is kept; with --replace it is changed
-    _tagdesk("mappings", "import", str(file), "--apply")
+    tagdesk("mappings", "import", str(file), "--apply")
     assert smile() == was
-    _tagdesk("mappings", "import", str(file), "--apply", "--replace")
+    tagdesk("mappings", "import", str(file), "--apply", "--replace")
     assert smile() != was
 
 
 def test_what_is_exported_is_what_was_imported(installation: Settings, tmp_path: Path) -> None:
     # When the mappings are exported
     file = tmp_path / "out.csv"
-    assert _tagdesk("mappings", "export", str(file)).exit_code == 0
+    assert tagdesk("mappings", "export", str(file)).exit_code == 0
     # Then they are those of the demo board's file
     with file.open() as exported, (FOLDER / "mappings.csv").open() as original:
         columns = ("danbooru_tag", "internal_tag_title", "action")
         wanted = {tuple(row[name] for name in columns) for row in csv.DictReader(original)}
         assert {tuple(row[name] for name in columns) for row in csv.DictReader(exported)} == wanted
     # And importing them again would change nothing
-    again = _tagdesk("mappings", "import", str(file)).output
+    again = tagdesk("mappings", "import", str(file)).output
     assert f"0 new, {len(wanted)} there already, 0 that differ" in again
 
 
 def test_a_user_is_created_and_signs_in(installation: Settings) -> None:
     # When an operator creates a user and issues a token
-    assert _tagdesk("users", "create", "mira", "--role", "moderator").exit_code == 0
-    token = _tagdesk("tokens", "issue", "mira").output.strip()
+    assert tagdesk("users", "create", "mira", "--role", "moderator").exit_code == 0
+    token = tagdesk("tokens", "issue", "mira").output.strip()
     # Then the token is good for that role
-    user = _with_store(installation, lambda store: accounts.authenticate(store, token))
+    user = with_store(installation, lambda store: accounts.authenticate(store, token))
     assert (user.name, user.role) == ("mira", Role.MODERATOR)
     # And worthless once it is revoked
-    assert _tagdesk("tokens", "revoke", token).exit_code == 0
-    assert _tagdesk("tokens", "revoke", token).exit_code != 0
+    assert tagdesk("tokens", "revoke", token).exit_code == 0
+    assert tagdesk("tokens", "revoke", token).exit_code != 0
 
 
 def test_models_are_registered_once_and_listed(installation: Settings) -> None:
     for _ in range(2):
-        assert "wd14 1 is active" in _tagdesk("models", "register", "wd14", "1").output
-    listed = _tagdesk("models", "list").output
+        assert "wd14 1 is active" in tagdesk("models", "register", "wd14", "1").output
+    listed = tagdesk("models", "list").output
     assert listed.count("wd14") == 1
 
 
