@@ -75,8 +75,10 @@ def problem(
 
 def render(document: Problem | ReviewProblem, *, headers: Mapping[str, str] = {}) -> Response:
     """Return any problem document as a response with its own status."""
+    # Only `errors` is left out when there are none: what is null inside a result is announced, so it stays.
+    without = {"errors"} if document.errors is None else None
     return Response(
-        document.model_dump_json(exclude_none=True),
+        document.model_dump_json(exclude=without),
         status_code=document.status,
         media_type=MEDIA_TYPE,
         headers={**headers, "Cache-Control": "no-store"},
