@@ -40,7 +40,7 @@ def commands(run: Runner) -> typer.Typer:
         """Show what a mapping file would change and, with --apply, change it: all of it or nothing.
 
         Example: tagdesk mappings import new.csv, and when the table looks right the same with --apply.
-        Optional columns: internal_tag_type (theme, character, source, artist), weight (above 0, up to 1),
+        Optional columns: internal_tag_type (theme, character, source, artist), weight (0.0001 to 1),
         source (danbooru).
         """
         try:
@@ -70,7 +70,10 @@ def commands(run: Runner) -> typer.Typer:
         if file is None:
             sys.stdout.write(text)
         else:
-            file.write_text(text, encoding="utf-8")
+            try:
+                file.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise typer.BadParameter(f"{file}: {error.strerror}") from error
             typer.echo(f"wrote {text.count(chr(10)) - 1} mappings to {file}")
 
     return app

@@ -13,6 +13,7 @@ REQUIRED = ("danbooru_tag", "internal_tag_title", "action")
 OPTIONAL = ("internal_tag_type", "weight", "source")
 DEFAULT_SOURCE = "danbooru"
 _LONGEST_NAME = 190
+_LONGEST_SOURCE = 32
 
 
 class BadMappingFile(InvalidInput):
@@ -41,13 +42,7 @@ class MappingRow:
 def read_rows(text: str) -> tuple[MappingRow, ...]:
     """Parse a mapping file. Raises BadMappingFile naming every bad line, not just the first."""
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
-    columns = tuple(reader.fieldnames or ())
-    missing = [name for name in REQUIRED if name not in columns]
-    unknown = [name for name in columns if name not in (*REQUIRED, *OPTIONAL)]
-    if missing or unknown:
-        wrong = [f"the column {name} is missing" for name in missing]
-        wrong += [f"the column {name!r} is unknown" for name in unknown]
-        raise BadMappingFile([f"line 1: {what}; expected {', '.join(REQUIRED)}" for what in wrong])
+    _check_header(reader)
     rows: list[MappingRow] = []
     problems: list[str] = []
     seen: dict[tuple[str, str], int] = {}
@@ -68,6 +63,19 @@ def read_rows(text: str) -> tuple[MappingRow, ...]:
     if problems:
         raise BadMappingFile(problems)
     return tuple(rows)
+
+
+def _check_header(reader: "csv.DictReader[str]") -> None:
+    try:
+        columns = tuple(reader.fieldnames or ())
+    except csv.Error as error:
+        raise BadMappingFile([f"line 1: this is no CSV: {error}"]) from error
+    wrong = [f"the column {name} is missing" for name in REQUIRED if name not in columns]
+    wrong += [f"the column {name!r} is unknown" for name in columns if name not in (*REQUIRED, *OPTIONAL)]
+    # Of two columns of one name, the reader would silently take the last.
+    wrong += [f"the column {name} stands twice" for name in REQUIRED + OPTIONAL if columns.count(name) > 1]
+    if wrong:
+        raise BadMappingFile([f"line 1: {what}; expected {', '.join(REQUIRED)}" for what in wrong])
 
 
 def write_rows(rows: Iterable[MappingRow]) -> str:
@@ -101,13 +109,19 @@ def _row(line: int, fields: dict[str | None, str | None]) -> MappingRow:
         raise ValueError(f"{external_tag} is to be ignored but names the title {title!r}")
     return MappingRow(
         line=line,
-        source=value.get("source") or DEFAULT_SOURCE,
+        source=_source(value.get("source", "")),
         external_tag=external_tag,
         action=action,
         title=title or None,
         tag_type=_tag_type(value.get("internal_tag_type", "")),
         weight=_weight(value.get("weight", "")),
     )
+
+
+def _source(text: str) -> str:
+    if not text.isascii() or len(text) > _LONGEST_SOURCE:
+        raise ValueError(f"the source {text!r} is not up to {_LONGEST_SOURCE} ASCII characters")
+    return text or DEFAULT_SOURCE
 
 
 def _tag_type(text: str) -> TagType | None:
@@ -125,6 +139,7 @@ def _weight(text: str) -> int:
         weight = float(text)
     except ValueError:
         weight = -1.0
-    if not 0 < weight <= 1:
-        raise ValueError(f"the weight {text!r} is not a number above 0 and up to 1")
+    # Weights are kept in ten-thousandths: what rounds to 0 would hide the tag, so it is refused like 0.
+    if not 0 < weight <= 1 or as_score(weight) == 0:
+        raise ValueError(f"the weight {text!r} is not a number from 0.0001 to 1")
     return as_score(weight)

@@ -96,6 +96,14 @@ def test_what_is_exported_is_what_was_imported(installation: Settings, tmp_path:
     assert f"0 new, {len(wanted)} there already, 0 that differ" in again
 
 
+def test_an_export_to_nowhere_is_one_message(installation: Settings, tmp_path: Path) -> None:
+    # When mappings are exported into a folder that is not there
+    answer = tagdesk("mappings", "export", str(tmp_path / "missing" / "out.csv"))
+    # Then the command says so and leaves with the status of a wrong argument, not with a traceback
+    assert answer.exit_code == 2
+    assert "No such file or directory" in answer.output
+
+
 def test_a_user_is_created_and_signs_in(installation: Settings) -> None:
     # When an operator creates a user and issues a token
     assert tagdesk("users", "create", "mira", "--role", "moderator").exit_code == 0

@@ -53,11 +53,23 @@ def test_a_bad_line_is_named(line: str, complaint: str) -> None:
     assert complaint in refusal.value.problems[0]
 
 
-@pytest.mark.parametrize("weight", ["0", "-1", "1.1", "nan", "much"])
-def test_a_weight_is_above_0_and_up_to_1(weight: str) -> None:
+@pytest.mark.parametrize("weight", ["0", "-1", "1.1", "nan", "much", "0.00001"])
+def test_a_weight_is_a_ten_thousandth_to_1(weight: str) -> None:
     text = "danbooru_tag,internal_tag_title,action,weight\n" + f"smile,smile,map,{weight}\n"
     with pytest.raises(BadMappingFile, match="line 2: the weight"):
         read_rows(text)
+
+
+@pytest.mark.parametrize("source", ["s" * 33, "dänbooru"])
+def test_a_source_is_a_short_ascii_name(source: str) -> None:
+    text = "danbooru_tag,internal_tag_title,action,source\n" + f"smile,smile,map,{source}\n"
+    with pytest.raises(BadMappingFile, match="line 2: the source"):
+        read_rows(text)
+
+
+def test_a_header_that_is_no_csv_is_named() -> None:
+    with pytest.raises(BadMappingFile, match="line 1: this is no CSV"):
+        read_rows('danbooru_tag,"internal_tag_title,action\nsmile,smile,map\n')
 
 
 def test_an_external_tag_stands_once() -> None:
@@ -65,8 +77,15 @@ def test_an_external_tag_stands_once() -> None:
         read_rows(HEADER + "smile,smile,map\nblush,blush,map\nsmile,grin,map\n")
 
 
-@pytest.mark.parametrize("header", ["danbooru_tag,action", "danbooru_tag,internal_tag_title,action,colour"])
-def test_missing_and_unknown_columns_are_refused(header: str) -> None:
+@pytest.mark.parametrize(
+    "header",
+    [
+        "danbooru_tag,action",
+        "danbooru_tag,internal_tag_title,action,colour",
+        "danbooru_tag,internal_tag_title,action,action",
+    ],
+)
+def test_missing_unknown_and_repeated_columns_are_refused(header: str) -> None:
     with pytest.raises(BadMappingFile, match="line 1: the column"):
         read_rows(header + "\n")
 
@@ -76,10 +95,17 @@ _NAMES = st.text(
 ).filter(lambda name: name == name.strip())
 
 
+_SOURCES = st.text("abcdefghijklmnopqrstuvwxyz_-0123456789", min_size=1, max_size=32)
+
+
 @given(
     st.lists(
         st.tuples(
-            _NAMES, _NAMES | st.none(), st.sampled_from(TagType) | st.none(), st.integers(1, 10_000), _NAMES
+            _NAMES,
+            _NAMES | st.none(),
+            st.sampled_from(TagType) | st.none(),
+            st.integers(1, 10_000),
+            _SOURCES,
         ),
         unique_by=lambda row: (row[4], row[0]),
         max_size=20,
