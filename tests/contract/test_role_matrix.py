@@ -1,0 +1,164 @@
+"""Who may do what, to whose images: every operation of the route table × every caller × every kind of image.
+
+What is expected is DESIGN's role table, written out here once more: the code's own table is not consulted.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import product
+
+import httpx
+import pytest
+import schemathesis
+from installation import OTHER, Installation, portrait
+
+from orchestrator.api.openapi import document
+from orchestrator.api.operations import Operation
+from orchestrator.api.table import operations
+from orchestrator.records import Role
+
+U, T, M, E, A = Role.UPLOADER, Role.TAGGER, Role.MODERATOR, Role.ENGINEER, Role.ADMIN
+EVERYONE = {U, T, M, E, A}
+
+BY_PATH = {E, A}
+SEE = {"own": EVERYONE, "another's": {T, M, E, A}}
+REVIEW = {"own": {U, T, M, A}, "another's": {T, M, A}}
+
+ON_IMAGES: Mapping[str, Mapping[str, set[Role]]] = {
+    "showImage": SEE,
+    "showPicture": SEE,
+    "showStatus": SEE,
+    "listSuggestions": REVIEW,
+    "reviewSuggestions": REVIEW,
+    "generateSuggestions": REVIEW,
+}
+ON_THE_BOARD = {"registerImage": EVERYONE, "listImages": EVERYONE, "analyze": EVERYONE}
+WITHOUT_TOKEN = {"healthLive", "healthReady", "metrics"}
+
+UNKNOWN_ID = 999_999_999
+TABLE = {one.name: one for one in operations()}
+PICTURE = portrait(20_260_106)
+DOCUMENT = schemathesis.openapi.from_dict(document(operations()))
+
+
+@pytest.fixture(scope="module")
+def http(served: Installation) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=served.address, timeout=20, trust_env=False) as client:
+        yield client
+
+
+def pending(http: httpx.Client, served: Installation, image_id: int) -> dict[str, int]:
+    """Return a decision on the first suggestion of an image that nobody has decided."""
+    path = f"/api/v1/images/{image_id}/tag-suggestions"
+    found = http.get(path, params={"status": "pending", "limit": 1}, headers=served.headers(A))
+    if found.status_code == 404:
+        return {"suggestion_id": 1, "version": 1}
+    (row,) = found.json()["items"]
+    return {"suggestion_id": row["id"], "version": row["version"]}
+
+
+def call(
+    http: httpx.Client, served: Installation, operation: Operation, headers: dict[str, str], image_id: int = 0
+) -> httpx.Response:
+    """Call an operation with a request that is right, and hold its answer against the document."""
+    more: dict[str, object] = {}
+    match operation.name:
+        case "registerImage":
+            more["json"] = {"url": "https://pictures.example/1.png"}
+        case "reviewSuggestions":
+            decision = pending(http, served, image_id) | {"decision": "reject", "reason": "wrong"}
+            more["json"] = {"decisions": [decision]}
+        case "analyze":
+            more["content"] = PICTURE
+            headers = {**headers, "Content-Type": "image/jpeg"}
+    path = operation.path.replace("{image_id}", str(image_id))
+    response = http.request(operation.method, path, headers=headers, **more)  # type: ignore[arg-type]
+    DOCUMENT[operation.path][operation.method].validate_response(response)
+    return response
+
+
+def assert_refused(response: httpx.Response, status: int, *codes: str) -> None:
+    assert response.status_code == status, response.text
+    assert response.json()["code"] in codes
+
+
+def test_the_matrix_speaks_of_every_operation() -> None:
+    assert {*ON_IMAGES, *ON_THE_BOARD, *WITHOUT_TOKEN} == set(TABLE)
+    assert {name for name, one in TABLE.items() if "{image_id}" in one.path} == set(ON_IMAGES)
+
+
+@pytest.mark.parametrize(("name", "role"), list(product(ON_IMAGES, Role)))
+def test_whose_image_it_is_decides(http: httpx.Client, served: Installation, name: str, role: Role) -> None:
+    """Given somebody's role, when they ask for an own image, another's, or one that there is not, then they
+    get what the table grants, 403, or 404."""
+    operation, granted, headers = TABLE[name], ON_IMAGES[name], served.headers(role)
+    for whose, image_id in {"own": served.kept[role], "another's": served.kept[OTHER]}.items():
+        response = call(http, served, operation, headers, image_id)
+        if role in granted[whose]:
+            assert response.is_success, f"{whose}: {response.text}"
+        else:
+            assert_refused(response, 403, "not_your_image", "role_forbids")
+    unknown = call(http, served, operation, headers, UNKNOWN_ID)
+    if role in granted["own"]:
+        assert_refused(unknown, 404, "image_not_found")
+    else:
+        assert_refused(unknown, 403, "role_forbids")
+
+
+@pytest.mark.parametrize(("name", "role"), list(product(ON_THE_BOARD, Role)))
+def test_the_role_decides(http: httpx.Client, served: Installation, name: str, role: Role) -> None:
+    response = call(http, served, TABLE[name], served.headers(role))
+    if role in ON_THE_BOARD[name]:
+        assert response.is_success, response.text
+    else:
+        assert_refused(response, 403, "role_forbids")
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_path_may_be_registered_by_those_who_run_the_machine(
+    http: httpx.Client, served: Installation, role: Role
+) -> None:
+    picture = served.settings.image_roots[0] / f"{role}.jpg"
+    picture.write_bytes(PICTURE)
+    response = http.post("/api/v1/images", json={"path": str(picture)}, headers=served.headers(role))
+    if role in BY_PATH:
+        assert response.status_code == 202, response.text
+    else:
+        assert_refused(response, 403, "role_forbids")
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_list_shows_no_more_than_may_be_seen_one_by_one(
+    http: httpx.Client, served: Installation, role: Role
+) -> None:
+    listed = http.get("/api/v1/images", params={"limit": 200}, headers=served.headers(role)).json()["items"]
+    assert served.kept[role] in {one["id"] for one in listed}
+    uploaders = {one["uploader"] for one in listed}
+    assert role in SEE["another's"] or uploaders == {str(role)}
+    assert role not in REVIEW["another's"] or OTHER in uploaders
+
+
+@pytest.mark.parametrize("name", [*ON_IMAGES, *ON_THE_BOARD])
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({}, "token_missing"),
+        ({"Authorization": "Bearer td_nobody-has-this-token-nobody-has-this"}, "bad_token"),
+    ],
+    ids=["none", "unknown"],
+)
+def test_without_a_valid_token_nothing_is_said(
+    http: httpx.Client, served: Installation, name: str, headers: dict[str, str], code: str
+) -> None:
+    """Given no token that is known, then the answer is 401 whether the image is there or not."""
+    answers = []
+    for image_id in (served.kept[OTHER], UNKNOWN_ID):
+        response = call(http, served, TABLE[name], headers, image_id)
+        assert_refused(response, 401, code)
+        answers.append(json.dumps(response.json()))
+    assert len(set(answers)) == 1
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_TOKEN))
+def test_probes_and_scrapes_need_no_token(http: httpx.Client, served: Installation, name: str) -> None:
+    assert call(http, served, TABLE[name], {}).status_code == 200
