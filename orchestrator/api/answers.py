@@ -1,5 +1,7 @@
 """From records to what goes over the wire."""
 
+from collections.abc import Sequence
+
 from orchestrator.api import schemas
 from orchestrator.pipeline import Analysed, NamedSuggestion
 from orchestrator.records import (
@@ -52,6 +54,11 @@ def image(found: Image) -> schemas.ImageAnswer:
         analysed_at=found.analysed_at,
         links=links(found.id),
     )
+
+
+def image_detail(found: Image, tags: Sequence[Tag]) -> schemas.ImageDetail:
+    """Return an image with its tags."""
+    return schemas.ImageDetail(**dict(image(found)), tags=tuple(tag(one) for one in tags))
 
 
 def status(found: Image) -> schemas.StatusAnswer:

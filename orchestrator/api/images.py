@@ -7,7 +7,7 @@ from orchestrator.api.operations import Reply
 from orchestrator.api.requests import ImagesQuery
 from orchestrator.api.schemas import Generating, ImagePage
 from orchestrator.records import Image, Priority
-from orchestrator.store import images
+from orchestrator.store import images, tags
 from orchestrator.web.pictures import serve_picture
 
 CURSOR = "images"
@@ -21,8 +21,10 @@ async def visible_image(call: Call) -> Image:
 
 
 async def show_image(call: Call) -> Reply:
-    """Show an image's row."""
-    return Reply(200, answers.image(await visible_image(call)))
+    """Show an image and the tags that are linked to it."""
+    image = await visible_image(call)
+    linked = await call.read(lambda tx: tags.applied(tx, image.id))
+    return Reply(200, answers.image_detail(image, linked))
 
 
 async def show_status(call: Call) -> Reply:

@@ -128,6 +128,12 @@ class TagAnswer(Answered):
     type: TagType
 
 
+class ImageDetail(ImageAnswer):
+    """An image with the tags that are linked to it."""
+
+    tags: tuple[TagAnswer, ...]
+
+
 class EvidenceAnswer(Answered):
     """What a model version saw. `score` is the model's own."""
 

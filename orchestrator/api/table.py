@@ -102,10 +102,10 @@ def _images() -> tuple[Operation, ...]:
             path=f"{PREFIX}/images/{{image_id}}",
             name="showImage",
             group="Images",
-            summary="Show an image",
+            summary="Show an image and its tags",
             handler=images.show_image,
             action=Action.READ_STATUS,
-            answers={200: Answer("The image", schemas.ImageAnswer)},
+            answers={200: Answer("The image", schemas.ImageDetail)},
         ),
         Operation(
             method="GET",
