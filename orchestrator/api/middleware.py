@@ -19,7 +19,11 @@ log = structlog.get_logger("tagdesk.http")
 
 REQUEST_ID = "X-Request-ID"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_UNMETERED = ("/health/", "/metrics", "/desk/static/")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+# Probes, scrapes and the desk's styles come all the time and say nothing, as long as they go well.
+_QUIET_ROUTES = frozenset({"/health/live", "/health/ready", "/metrics"})
+_QUIET_FOLDER = "/desk/static/"
 
 
 class Observed:
@@ -68,9 +72,11 @@ class Observed:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = route_template(Request(scope))
-        if scope["path"].startswith(_UNMETERED):
+        if status < 400 and (route in _QUIET_ROUTES or scope["path"].startswith(_QUIET_FOLDER)):
             return
-        self._metrics.http_seconds.labels(scope["method"], route, status).observe(seconds)
+        # A method is any word that a caller likes: as a label it must be one of few.
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.http_seconds.labels(method, route, status).observe(seconds)
         user = scope.get("tagdesk.user")
         log.info(
             "request",

@@ -140,27 +140,38 @@ class Installation:
         return {} if who is None else {"Authorization": f"Bearer {self.tokens[who]}"}
 
 
+def database_of(label: str) -> int:
+    """Return the Redis database of an installation of this worker's, among those that nobody else clears."""
+    return 15 - 2 * (services.worker_number() % 4) - (label == "observed")
+
+
 @contextmanager
-def installed(stack: services.Stack, folder: Path, label: str) -> Iterator[Installation]:
+def installed(
+    stack: services.Stack, folder: Path, label: str, *, triton: services.RunningTriton | None = None
+) -> Iterator[Installation]:
     """Found an installation on the run's services: migrated, with people, tags, mappings and wd14 active.
 
-    Nothing of it runs yet; what was started is ended with the block.
+    `triton`: one of its own, where a keeper is going to decide what it serves. No process runs yet; what was
+    started is ended with the block.
     """
     environment = stack.environment()
     number = services.worker_number()
-    redis_url = f"{environment['TAGDESK_REDIS_URL'].rpartition('/')[0]}/{15 - number % 8}"
+    redis_url = f"{environment['TAGDESK_REDIS_URL'].rpartition('/')[0]}/{database_of(label)}"
     services.flush(redis_url)
     database = services.TestDatabase(environment["TAGDESK_DATABASE_URL"], f"tagdesk_{label}_{number}")
     for name in ("blobs", "pictures"):
         (folder / name).mkdir()
+    served = {
+        "triton_url": triton.url if triton else environment["TAGDESK_TRITON_URL"],
+        "triton_admin_key": triton.admin_key if triton else environment["TAGDESK_TRITON_ADMIN_KEY"],
+        "model_repository": triton.repository if triton else stack.instance.model_repository,
+    }
     installation = Installation(
         Settings(
+            **served,
             database_url=SecretStr(database.url),
             redis_url=SecretStr(redis_url),
             redis_namespace=f"{label}{number}",
-            triton_url=environment["TAGDESK_TRITON_URL"],
-            triton_admin_key=SecretStr(environment["TAGDESK_TRITON_ADMIN_KEY"]),
-            model_repository=stack.instance.model_repository,
             blob_dir=folder / "blobs",
             image_roots=(folder / "pictures",),
             session_secret=SecretStr("a secret of the tests"),
