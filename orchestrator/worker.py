@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
 TIME_LIMIT_MS = 600_000
-SHUTDOWN_TIMEOUT_MS = 60_000
+SHUTDOWN_TIMEOUT_MS = 5_000  # for the consumers: Lifespan has waited for the messages by then
 QUEUE_VARIABLE = "TAGDESK_WORKER_QUEUE"
 METRICS_PORT_VARIABLE, METRICS_FOLDER_VARIABLE = "dramatiq_prom_port", "dramatiq_prom_db"
 
@@ -43,11 +43,11 @@ def boot() -> None:
     """
     # Imported here: the command line has to set dramatiq's variables before anything imports it.
     import dramatiq  # noqa: PLC0415
-    from dramatiq.middleware import AsyncIO, Retries, TimeLimit  # noqa: PLC0415
+    from dramatiq.middleware import Retries, TimeLimit  # noqa: PLC0415
 
     from orchestrator.actors import declare  # noqa: PLC0415
     from orchestrator.broker import WORKER_TIMEOUT, make_broker  # noqa: PLC0415
-    from orchestrator.lifespan import Lifespan, LogContext  # noqa: PLC0415
+    from orchestrator.lifespan import EventLoop, Lifespan, LogContext  # noqa: PLC0415
 
     _stop_once()
     _end_with_parent()
@@ -64,7 +64,7 @@ def boot() -> None:
             LogContext(),
             TimeLimit(time_limit=TIME_LIMIT_MS),
             Retries(max_retries=0),  # the image's row knows when to try again
-            AsyncIO(),
+            EventLoop(),
             lifespan,
         ],
     )
@@ -109,8 +109,8 @@ def _metrics_server() -> "list[Middleware]":
 def main(arguments: list[str] | None = None) -> int:
     """Run the workers of one queue until SIGTERM; returns the exit status.
 
-    SIGTERM finishes what is claimed, gives the other messages back and exits 0. One that gets no message
-    through within SHUTDOWN_TIMEOUT_MS leaves its images to the claims' expiry.
+    SIGTERM finishes what is claimed, gives the other messages back and exits 0. Messages that are not
+    through within lifespan.DRAIN_TIMEOUT are given up: their images are left to the claims' expiry.
     """
     parser = argparse.ArgumentParser(prog="python -m orchestrator.worker", description=__doc__)
     parser.add_argument("queue", type=Priority, choices=list(Priority))

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from orchestrator.settings import Settings
 
-STOP_TIMEOUT = 30
+STOP_TIMEOUT = 70  # longer than a worker may take to finish what it has in hand
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Whole runs with real worker and keeper processes, some of which die."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,14 +9,17 @@ from colours import picture
 from processes import Process, running
 from world import World, until
 
-from orchestrator.records import ImageState, Priority
+from orchestrator.records import ImageSource, ImageState, Priority, SourceKind
 from orchestrator.resources import Resources
 from orchestrator.store import backlog
+from orchestrator.worker import THREADS as WORKER_THREADS
 
 pytestmark = pytest.mark.anyio
 
 LEASE = 3.0
 RUN_TIMEOUT = 45.0
+THREADS = WORKER_THREADS[Priority.LIVE]
+SLOW = 6.0  # seconds: dramatiq's own count of a minute runs out after four, with so many threads
 
 
 @pytest.fixture
@@ -118,6 +122,37 @@ async def test_a_worker_that_is_told_to_stop_leaves_nothing_half_done(
     depth = await resources.queue.depth(Priority.LIVE)
     assert depth is not None
     assert (depth.ready, depth.in_flight) == (left[ImageState.QUEUED], 0)
+
+
+async def test_a_worker_that_is_told_to_stop_waits_for_slow_hosts(
+    world: World, resources: Resources, tmp_path: Path
+):
+    # Given as many pictures under way as a worker takes at once, on a host that is slow with each
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(SLOW)
+        body = picture(200, 100, 0)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    host = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = host.sockets[0].getsockname()[1]
+    settings = world.settings.model_copy(update={"fetch_allow": ("127.0.0.1",), "fetch_timeout": 60.0})
+    async with host:
+        with running(["orchestrator.worker", "live"], settings, tmp_path / "slow.log") as worker:
+            sources = [ImageSource(SourceKind.URL, f"http://127.0.0.1:{port}/{n}") for n in range(THREADS)]
+            ids = [await world.add_source(source) for source in sources]
+            assert await resources.queue.enqueue(ids, Priority.LIVE)
+
+            async def all_running() -> bool:
+                return (await counts(world))[ImageState.RUNNING] == len(ids)
+
+            await until(all_running, "all are under way", timeout=RUN_TIMEOUT, every=0.01)
+            # When it gets SIGTERM, then it finishes them all before it ends
+            assert await asyncio.to_thread(worker.terminate) == 0
+            assert await worker.logged("worker drained")
+    assert (await counts(world))[ImageState.DONE] == len(ids)
 
 
 async def test_backfill_is_worked_on_in_batches_and_with_less_haste(
