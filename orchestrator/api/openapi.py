@@ -19,6 +19,12 @@ _PARAMETER = re.compile(r"{(\w+)}")
 _SECURITY = "token"
 _ID_SCHEMA = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_ID}
 _BINARY: Document = {}
+_REQUEST_ID_HEADER = {
+    "description": "The id under which the log knows this request; a caller's own is kept.",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{8,64}$"},
+}
+_TEXT_HEADER = {"required": True, "schema": {"type": "string"}}
 
 
 def document(operations: Sequence[Operation]) -> Document:
@@ -154,8 +160,11 @@ def _responses(operation: Operation, references: _References) -> Document:
         found[str(status)] = {
             "description": HTTPStatus(status).phrase,
             "content": {problems.MEDIA_TYPE: {"schema": references[schemas.Problem, "serialization"]}},
-            **({"headers": {"WWW-Authenticate": {"schema": {"type": "string"}}}} if status == 401 else {}),
-            **({"headers": {"Retry-After": {"schema": {"type": "string"}}}} if status == 503 else {}),
+            "headers": {
+                "X-Request-ID": _REQUEST_ID_HEADER,
+                **({"WWW-Authenticate": _TEXT_HEADER} if status == 401 else {}),
+                **({"Retry-After": {"schema": {"type": "string"}}} if status == 503 else {}),
+            },
         }
     return dict(sorted(found.items()))
 
@@ -166,7 +175,11 @@ def _answer(answer: Answer, references: _References) -> Document:
         content[media_type] = {"schema": _answer_schema(answer, references)}
         if answer.example is not None:
             content[media_type]["example"] = answer.example
-    return {"description": answer.description, **({"content": content} if content else {})}
+    return {
+        "description": answer.description,
+        "headers": {"X-Request-ID": _REQUEST_ID_HEADER},
+        **({"content": content} if content else {}),
+    }
 
 
 def _answer_schema(answer: Answer, references: _References) -> Document:
