@@ -27,7 +27,7 @@ from orchestrator.store import mappings, tags
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 
-READY_WITHIN = 40.0
+READY_WITHIN = 90.0
 STOP_WITHIN = 30.0
 MAX_IMAGE_BYTES = 200_000
 

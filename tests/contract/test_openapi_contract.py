@@ -20,7 +20,7 @@ CONFIG = SchemathesisConfig.from_dict(
         "generation": {
             "deterministic": True,
             "database": "none",
-            "max-examples": 15,
+            "max-examples": 10,
             "no-shrink": True,  # a failure is reported as it was found; time stays bounded
             "mode": "all",
         },
