@@ -44,7 +44,8 @@ if ! .venv/bin/python -m uv --version >/dev/null 2>&1; then
 fi
 
 # uv does not read pip's configuration: hand over the two settings that decide whether anything is reached.
-pip_setting() { .venv/bin/python -m pip config get "global.$1" 2>/dev/null || true; }
+# (`pip config get` would look into the user's own file only, and not into /etc/pip.conf.)
+pip_setting() { .venv/bin/python -m pip config list 2>/dev/null | sed -n "s/^global\.$1='\(.*\)'\$/\1/p" || true; }
 index=${PIP_INDEX_URL:-$(pip_setting index-url)}
 certificates=${PIP_CERT:-$(pip_setting cert)}
 [ -z "$index" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
