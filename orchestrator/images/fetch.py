@@ -134,6 +134,8 @@ class ImageFetcher:
                 raise _too_large(self._max_bytes)
             data += part
             digest.update(part)
+            if inflate is not None and inflate.eof:
+                break  # what follows is no part of the picture, and would be kept by the inflater
         return FetchedImage(bytes(data), digest.hexdigest())
 
 
