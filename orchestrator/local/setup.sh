@@ -60,7 +60,9 @@ rm -f "$stamp"
 lock=requirements.lock line=$demo
 if [ "$kind" = dev ]; then lock=requirements-dev.lock line=$dev; fi
 say "installing the Python packages of $lock (the first time some 600 MB: a minute or two)"
-uv pip sync $quiet --python .venv/bin/python --require-hashes "$lock"
+# The demo adds what it needs and leaves a developer's tools where they are.
+if [ "$kind" = dev ]; then install=(sync); else install=(install -r); fi
+uv pip "${install[0]}" $quiet --python .venv/bin/python --require-hashes "${install[@]:1}" "$lock"
 uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .
 echo "$line" >"$stamp"
 say "Python packages are there"

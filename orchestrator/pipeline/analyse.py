@@ -158,7 +158,11 @@ class Pipeline:
 
     async def _settle(self, image: ClaimedImage, rules: Rules, priority: Priority) -> None:
         """Bring one claimed image to its end, or back to the queue."""
-        structlog.contextvars.bind_contextvars(image_id=image.id, attempt=image.attempts)
+        structlog.contextvars.bind_contextvars(
+            image_id=image.id,
+            attempt=image.attempts,
+            models=[f"{model.name}:{model.version}" for model in rules.models],
+        )
         if image.attempts > self._settings.max_attempts:
             # Only workers that died get here: every try that ended by itself was counted and judged.
             failure = ImageFailure(ATTEMPTS_EXHAUSTED, f"{image.attempts - 1} tries ended without a result")
@@ -203,7 +207,6 @@ class Pipeline:
             "image analysed",
             suggestions=len(resolution.suggestions),
             unmapped=[tag.external_tag for tag in resolution.unmapped[:NAMES_LOGGED]],
-            models=[f"{model.name}:{model.version}" for model in rules.models],
             milliseconds=timings | {"total": round(seconds * 1000, 1)},
         )
 
