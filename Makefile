@@ -1,5 +1,5 @@
 # What people type. Everything that is made lies under .venv/ and .local/; `make clean` removes it.
-.PHONY: help demo test lint bench up down clean lock setup setup-dev
+.PHONY: help demo test test-faults lint bench up down clean lock setup setup-dev
 .DEFAULT_GOAL := help
 
 PYTHON_BIN := .venv/bin/python
@@ -17,6 +17,9 @@ test: setup-dev ## lint, types, import rules and all tests
 	@bash orchestrator/local/chromium.sh
 	@$(MAKE) --no-print-directory lint
 	@$(PYTHON_BIN) -m pytest -n 2
+
+test-faults: setup-dev ## kill, stop and fill up everything under load
+	@$(PYTHON_BIN) -m pytest -o python_files='faults_*.py' tests/faults
 
 lint: setup-dev ## style, types and import rules
 	@$(PYTHON_BIN) -m ruff check $(CODE)

@@ -40,8 +40,14 @@ async def decoder() -> AsyncIterator[Decoder]:
 
 
 def children() -> list[psutil.Process]:
-    own = psutil.Process().children()
-    return [child for child in own if "orchestrator.images.child" in " ".join(child.cmdline())]
+    return [child for child in psutil.Process().children() if decodes(child)]
+
+
+def decodes(process: psutil.Process) -> bool:
+    try:
+        return "orchestrator.images.child" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # ended between being listed and being asked; a zombie counts as ended
+        return False
 
 
 async def until(condition: Callable[[], bool]) -> None:
