@@ -69,6 +69,11 @@ def letterbox(image: Image.Image, geometry: Geometry, frame: Frame | None = None
     start_y = (longer - frame.height) // 2 / frame.scale - frame.lead_y
     if geometry.filter == "nearest":
         return _nearest(image, geometry, square, start_x, start_y)
+    if frame.scale == 1 and longer <= target:
+        # A float box is kept in single precision: enlarging, its rounding may differ by two. The whole
+        # square is small here, and exact.
+        whole = _padded(image, (int(start_x), int(start_y)), (longer, longer), geometry.pad_colour)
+        return np.asarray(whole.resize((target, target), _FILTERS[geometry.filter][0]))
     if frame.scale > 1:
         image = _with_soft_edges(image, frame, geometry.pad_colour)
     resampling, support = _FILTERS[geometry.filter]
