@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -32,6 +32,7 @@ from orchestrator.settings import Settings
 MIB = 1024 * 1024
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 5.0
+_SLICES = 10
 _KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "TZ")
 
 
@@ -220,8 +221,7 @@ class Decoder:
         child = await self._take(fresh=fresh)
         self._busy.add(child)
         try:
-            async with asyncio.timeout(self._timeout):
-                answer = await child.exchange(head, data)
+            answer = await _in_time(child.exchange(head, data), self._timeout)
         except TimeoutError as error:
             self._end(child)
             detail = f"decoding took longer than {self._timeout:g} s"
@@ -260,6 +260,27 @@ class Decoder:
         task = asyncio.get_running_loop().create_task(child.kill())
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
+
+
+async def _in_time(
+    exchange: Coroutine[None, None, tuple[bytes, bytes]], seconds: float
+) -> tuple[bytes, bytes]:
+    """Wait for an answer at most `seconds` of this process's own time, raising TimeoutError after that.
+
+    Counted in slices: when this process was stopped or the machine slept, the answer may lie unread while
+    one timer over it all has run out, and a good picture would fail for good.
+    """
+    answer = asyncio.ensure_future(exchange)
+    try:
+        for _ in range(_SLICES):
+            if (await asyncio.wait({answer}, timeout=seconds / _SLICES))[0]:
+                return answer.result()
+        raise TimeoutError
+    finally:
+        if not answer.done():
+            answer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await answer
 
 
 def _unavailable(detail: str) -> TransientError:
