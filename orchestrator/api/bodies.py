@@ -13,6 +13,8 @@ from starlette.types import Message, Receive
 
 from orchestrator.api.problems import RequestRefused
 from orchestrator.api.schemas import FieldError
+from orchestrator.errors import TransientError
+from orchestrator.images.codes import UnavailableCode
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -114,6 +116,9 @@ async def read_form(request: Request) -> FormData:
         raise RequestRefused(
             400, "malformed_multipart", f"the multipart body is malformed: {error.detail}"
         ) from error
+    except OSError as error:  # what is large waits in a temporary file
+        detail = f"the picture could not be kept: {error.strerror or error}"
+        raise TransientError(detail, code=UnavailableCode.BLOB_UNAVAILABLE.value) from error
 
 
 async def read_file(form: FormData, limit: int) -> bytes:
