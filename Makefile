@@ -16,7 +16,7 @@ demo: setup ## set up, start everything, load the demo board and its pictures
 test: setup-dev ## lint, types, import rules and all tests
 	@bash orchestrator/local/chromium.sh
 	@$(MAKE) --no-print-directory lint
-	@$(PYTHON_BIN) -m pytest -n 2
+	@$(PYTHON_BIN) -m pytest -n 2 --dist loadgroup
 
 test-faults: setup-dev ## kill, stop and fill up everything under load
 	@$(PYTHON_BIN) -m pytest -o python_files='faults_*.py' tests/faults

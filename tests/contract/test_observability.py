@@ -18,6 +18,8 @@ from orchestrator.store import images
 from orchestrator.store.unit_of_work import Store
 from orchestrator.telemetry import MULTIPROCESS_FOLDER, MetricName, Metrics, Outcome, Stage
 
+pytestmark = pytest.mark.xdist_group("observability")  # what they share is set up once
+
 IMAGES = "/api/v1/images"
 WHO = "uploader"
 PROCESSES = ("api", "worker-live", "keeper")

@@ -10,6 +10,8 @@ from scrapes import assert_bounded, scrape, total
 
 from orchestrator.telemetry import MetricName
 
+pytestmark = pytest.mark.xdist_group("request-log")  # what they share is set up once
+
 IMAGES = "/api/v1/images"
 WHO = "uploader"
 

@@ -17,6 +17,8 @@ from orchestrator.api.operations import Operation
 from orchestrator.api.table import operations
 from orchestrator.records import Role
 
+pytestmark = pytest.mark.xdist_group("role-matrix")  # what they share is set up once
+
 U, T, M, E, A = Role.UPLOADER, Role.TAGGER, Role.MODERATOR, Role.ENGINEER, Role.ADMIN
 EVERYONE = {U, T, M, E, A}
 

@@ -22,6 +22,8 @@ from orchestrator.records import Role
 from orchestrator.settings import load_settings
 from orchestrator.store.unit_of_work import Store
 
+pytestmark = pytest.mark.xdist_group("whole-path")  # what they share is set up once
+
 WITHIN = 60.0
 
 DRAWN = {

@@ -19,6 +19,8 @@ from orchestrator.records import Geometry, Uint8Tensor
 from orchestrator.registry.manifest import read_manifest
 from orchestrator.registry.reference import reference_letterbox
 
+pytestmark = pytest.mark.xdist_group("parity")  # what they share is set up once
+
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 MODELS = ("wd14", "custom_theme")
 BATCH = 16
