@@ -17,7 +17,7 @@ from orchestrator.worker import THREADS as WORKER_THREADS
 pytestmark = pytest.mark.anyio
 
 LEASE = 3.0
-RUN_TIMEOUT = 45.0
+RUN_TIMEOUT = 120.0  # a safety net: on two busy cores a process alone needs ten seconds to start
 THREADS = WORKER_THREADS[Priority.LIVE]
 SLOW = 6.0  # seconds: dramatiq's own count of a minute runs out after four, with so many threads
 
@@ -195,7 +195,7 @@ async def test_a_worker_that_cannot_reach_its_database_ends(world: World, tmp_pa
         async def ended() -> bool:
             return not worker.handle.is_running() or worker.handle.status() == "zombie"
 
-        await until(ended, "the worker ends", timeout=15)
+        await until(ended, "the worker ends", timeout=RUN_TIMEOUT)
 
 
 async def test_a_standby_keeper_takes_over(world: World, start: Callable[..., Process]):

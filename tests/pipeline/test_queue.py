@@ -98,7 +98,7 @@ async def test_a_redis_that_hangs_holds_neither_the_caller_nor_the_loop(
     ticking = asyncio.create_task(tick())
     start = time.monotonic()
     assert not await queue.enqueue([1], Priority.LIVE)
-    assert time.monotonic() - start < SEND_WAIT + 0.5
+    assert time.monotonic() - start < SEND_WAIT + 5, "room for a busy machine; what hangs would never end"
     assert ticks > 20
     ticking.cancel()
 
