@@ -30,4 +30,7 @@ def undisturbed(board: RunningBoard, pictures: tuple[Source, ...]) -> Mapping[st
     with Traffic(board, pictures, len(pictures), review=False) as traffic:
         traffic.finish()
     found = stored(board, traffic)
-    return {source.name: found[external_id] for external_id, source in traffic.sources.items()}
+    by_name = {source.name: found[external_id] for external_id, source in traffic.sources.items()}
+    failed = {name: one.image[1] for name, one in by_name.items() if one.image[0] == "failed"}
+    assert failed == {source.name: source.reason for source in pictures if source.reason}
+    return by_name

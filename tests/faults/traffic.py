@@ -20,6 +20,7 @@ UPLOADERS = 3
 REVIEW_EVERY = 3
 PATIENCE = 30.0
 _AGAIN = 0.1
+_PACE = 0.5
 
 
 @dataclass(frozen=True, order=True)
@@ -120,6 +121,14 @@ class Traffic:
             self.sources[external_id] = source
             self.image_ids[external_id] = int(answer.json()["id"])
         return answer, seconds
+
+    def meanwhile(self, seconds: float, ask: Callable[[httpx.Client], None]) -> None:
+        """For so many seconds ask something of the API, twice a second."""
+        end = time.monotonic() + seconds
+        with httpx.Client(base_url=self._board.url, timeout=PATIENCE, trust_env=False) as client:
+            while time.monotonic() < end:
+                ask(client)
+                self._stop.wait(_PACE)
 
     # -- what the people do -----------------------------------------------------------------------------
 
