@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ import services
 
 from orchestrator.demo.people import read_tokens
 from orchestrator.demo.setup import set_up, until_ready
+from orchestrator.local.instance import checkout
 from orchestrator.local.parts import PartName
 from orchestrator.local.processes import ProcessId, marked
 from orchestrator.local.stack import Stack
@@ -134,10 +135,28 @@ def running_board(label: str) -> Iterator[RunningBoard]:
         yield RunningBoard(stack, url, read_tokens(stack.instance.tokens_file))
     finally:
         patch.undo()
+        run = stack.run()
+        family = psutil.Process(run.supervisor.pid).children(recursive=True) if run is not None else []
         stack.down()
+        # The decoders' environment carries no marker: they are found as orphans, or by their parents.
+        until(lambda: not any(one.is_running() for one in family), "the stack's processes end", timeout=5)
+        until(lambda: not _orphaned_decoders(), "no decoder outlives its worker", timeout=5)
         left: Sequence[object] = [*marked(stack.marker), *shared_memory(stack.instance)]
         services.remove(stack)
         assert not left, f"left behind: {left}"
+
+
+def _orphaned_decoders() -> list[psutil.Process]:
+    """Return this checkout's decoders that are no longer their worker's children."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            command = process.cmdline()
+            if "orchestrator.images.child" in command and process.cwd() == str(checkout()):
+                parent = command[command.index("orchestrator.images.child") + 1]
+                if str(process.ppid()) != parent:
+                    found.append(process)
+    return found
 
 
 async def _prepare(stack: Stack) -> None:
