@@ -7,6 +7,9 @@ TAGDESK := $(PYTHON_BIN) -m orchestrator.local
 # Where lint looks.
 CODE := orchestrator mapping_tools migrations triton_config benchmarks tests
 
+# ONNX Runtime would else write an id of this machine into the home folder, and report on us.
+export ORT_DISABLE_TELEMETRY := 1
+
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 

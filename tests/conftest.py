@@ -18,6 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("TAGDESK_")]:
         if name != services.RUN_VARIABLE or not hasattr(config, "workerinput"):
             del os.environ[name]
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     if not hasattr(config, "workerinput"):
         os.environ[services.RUN_VARIABLE] = str(os.getpid())
         services.remove_abandoned()

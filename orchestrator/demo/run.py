@@ -168,10 +168,13 @@ class Demo:
         pending = sum(view.status.value == "pending" for one in looked for view in one.suggestions)
         self._say(f"{done} of {len(looked)} pictures analysed, {pending} suggestions wait for a person")
         self._say(
-            f"of {agreement.drawn} drawn attributes that the board has a tag for, {agreement.found}"
-            f" were suggested ({_share(agreement.found, agreement.drawn)});"
-            f" {agreement.right} of {agreement.suggested} suggestions are right"
-            f" ({_share(agreement.right, agreement.suggested)})"
+            f"{agreement.found} of the {agreement.drawn} drawn attributes that the board has a tag for were"
+            f" suggested ({_share(agreement.found, agreement.drawn)})"
+        )
+        inferred = sum(view.inferred for one in looked for view in one.suggestions)
+        self._say(
+            f"{agreement.right} of the {agreement.suggested} suggestions from models are right"
+            f" ({_share(agreement.right, agreement.suggested)}); {inferred} more follow from characters"
         )
         self._where_to_go(read_tokens(self._stack.instance.tokens_file))
 

@@ -64,6 +64,8 @@ class Stack:
         self.instance = instance
         self._memory = Memory(instance)
         self._report = report
+        roots = (given or {}).get("TAGDESK_IMAGE_ROOTS", "").split(",")
+        self._roots = [root for root in roots if root and root != str(instance.pictures)]
         self.given = {
             name: value
             for name, value in (given or {}).items()
@@ -93,7 +95,7 @@ class Stack:
             "TAGDESK_TRITON_ADMIN_KEY": secret("triton-admin-key"),
             "TAGDESK_MODEL_REPOSITORY": str(instance.model_repository),
             "TAGDESK_BLOB_DIR": str(instance.blobs),
-            "TAGDESK_IMAGE_ROOTS": str(instance.pictures),
+            "TAGDESK_IMAGE_ROOTS": ",".join([str(instance.pictures), *self._roots]),
             "TAGDESK_SESSION_SECRET": secret("session"),
             "TAGDESK_PUBLIC_URL": f"http://{LOOPBACK}:{port(PartName.API)}",
             "PROMETHEUS_MULTIPROC_DIR": str(instance.metrics),
@@ -150,12 +152,12 @@ class Stack:
             refresh_model_repository(self.instance, model_repository)
             run = self.run()
             if run is not None:
-                missing = [name for name in names if name not in run.parts]
-                if not missing:
+                changed = [name for name in names if self._differs(run, name)]
+                if not changed:
                     self._wait_until_ready(names)
                     return
                 names = [name for name in PartName if name in names or name in run.parts]
-                self._report(f"restarting, with {', '.join(missing)}")
+                self._report(f"restarting, for a change of {', '.join(changed)}")
             self._end_everything()
             self._memory.free_ports(_PORTS)
             self.parts(names, hasty=hasty)  # in the foreground, where people see what is downloaded
@@ -165,6 +167,11 @@ class Stack:
             except BaseException:
                 self._end_everything()
                 raise
+
+    def _differs(self, run: Run, name: PartName) -> bool:
+        """Whether a running stack lacks a part, or runs one that is now given by address, or the reverse."""
+        status = run.parts.get(name)
+        return status is None or (status.state is PartState.PROVIDED) != self.is_provided(name)
 
     def down(self) -> bool:
         """End everything of the instance; returns whether anything ran."""

@@ -49,6 +49,8 @@ class Triton:
                 # The backend's processes take the first python3 on PATH for theirs.
                 "PATH": f"{Path(sys.prefix) / 'bin'}:/usr/bin:/bin",
                 "LD_LIBRARY_PATH": ":".join(map(str, self._library_path())),
+                # ONNX Runtime would else write an id of this machine into the home folder, and report on us.
+                "ORT_DISABLE_TELEMETRY": "1",
             },
             # A backend that misses a library makes the server wait for ever.
             start_timeout=60,

@@ -1,9 +1,12 @@
 """Proof that a prepared graph equals "reference preparation + original graph"."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded, so it stands before it
 import onnxruntime as ort
 
 from orchestrator.errors import GraphPreparationError
