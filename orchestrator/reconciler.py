@@ -15,6 +15,7 @@ from orchestrator.inference.client import TritonClient
 from orchestrator.records import ServedModel
 from orchestrator.settings import Settings
 from orchestrator.store import models
+from orchestrator.store.named_lock import model_lock
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 from orchestrator.telemetry import Metrics
@@ -79,15 +80,11 @@ class Reconciler:
         """Read which versions Triton should serve; their labels only when something changed."""
 
         async def read(tx: Transaction) -> list[tuple[str, int, int]]:
-            return [
-                (row.name, row.version, row.id)
-                for row in await models.list_versions(tx)
-                if row.state in models.SERVED_STATES
-            ]
+            return [(row.name, row.version, row.id) for row in await models.list_versions(tx) if row.loaded]
 
         named = await self._store.read(read)
         if {row[2] for row in named} != {model.id for model in self._served}:
-            self._served = tuple(await self._store.read(lambda tx: models.by_state(tx, self._settings)))
+            self._served = tuple(await self._store.read(lambda tx: models.loaded(tx, self._settings)))
             self._probed_at = 0.0
         wanted: dict[str, tuple[int, ...]] = {}
         for name, version, _ in sorted(named):
@@ -106,6 +103,15 @@ class Reconciler:
         trouble = self._troubles.get(name)
         if trouble is not None and time.monotonic() < trouble.until:
             return False
+        lock = model_lock(self._settings, name)
+        try:
+            if not await lock.hold():
+                return True  # somebody is publishing: what Triton serves of it is theirs until they are done
+            return await self._change(name, versions, trouble)
+        finally:
+            await lock.release()
+
+    async def _change(self, name: str, versions: Sequence[int], trouble: _Trouble | None) -> bool:
         action = "load" if versions else "unload"
         try:
             if versions:

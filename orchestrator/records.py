@@ -92,12 +92,13 @@ class Vocabulary(StrEnum):
 
 
 class VersionState(StrEnum):
-    """Life of a model version."""
+    """Life of a model version: checked; looking without a say; in use; no longer in use; gone for good."""
 
     STAGED = "staged"
     SHADOW = "shadow"
     ACTIVE = "active"
     RETIRED = "retired"
+    REMOVED = "removed"
 
 
 class MappingAction(StrEnum):

@@ -154,7 +154,8 @@ class TritonClient:
         The model's own config.pbtxt is sent with the version policy replaced, for Triton forgets such a
         change at its restart and the tracked file must not change by running. Versions that stay keep
         serving meanwhile. Raises ManifestError when config.pbtxt is missing or malformed,
-        InferenceRejected when a version cannot be loaded (the old ones go on), InferenceUnavailable.
+        InferenceRejected when a version cannot be loaded (the old ones go on) or was not even looked for,
+        as one without a folder (`version_not_ready`), InferenceUnavailable.
         """
         config = _config(repository / name / "config.pbtxt")
         config.version_policy.specific.versions[:] = sorted(versions)
@@ -165,6 +166,14 @@ class TritonClient:
                 config=json_format.MessageToJson(config, preserving_proto_field_name=True),
                 client_timeout=_CONTROL_TIMEOUT,
             )
+            missing = [
+                version
+                for version in sorted(versions)
+                if not await channel.is_model_ready(name, str(version), client_timeout=_CONTROL_TIMEOUT)
+            ]
+        if missing:
+            numbers = ", ".join(map(str, missing))
+            raise InferenceRejected(f"{name}: version {numbers} is not ready", code="version_not_ready")
 
     async def unload(self, name: str) -> None:
         """Have Triton stop serving every version of the model `name`."""

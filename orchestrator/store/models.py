@@ -23,11 +23,14 @@ from orchestrator.records import (
 )
 from orchestrator.settings import Settings
 from orchestrator.store import rules_version, thresholds
-from orchestrator.store.rows import moment
+from orchestrator.store.rows import moment, moment_or_none
 from orchestrator.store.transaction import DuplicateKey, Row, Transaction
 
 NEVER = SCORE_ONE + 1
-SERVED_STATES = frozenset({VersionState.ACTIVE, VersionState.SHADOW})
+DRAIN = 20
+"""Seconds after which no request can be under way any more to a version that was taken out of use."""
+
+LOOKING_STATES = frozenset({VersionState.ACTIVE, VersionState.SHADOW})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +56,19 @@ class NewVersion:
 
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """A registered version without its labels, as lists show it."""
+    """A registered version without its labels, as lists show it. `loaded`: Triton shall serve it."""
 
     id: int
     name: str
     version: int
     state: VersionState
+    loaded: bool
     source: str
     vocabulary: Vocabulary
     sha256: str
     created_at: datetime
+    activated_at: datetime | None
+    retired_at: datetime | None
 
 
 async def insert_version(tx: Transaction, new: NewVersion, *, state: VersionState) -> int:
@@ -74,6 +80,7 @@ async def insert_version(tx: Transaction, new: NewVersion, *, state: VersionStat
             name=new.name,
             version=new.version,
             state=state,
+            loaded=state in LOOKING_STATES,
             source=new.source,
             vocabulary=new.vocabulary,
             priority=new.priority,
@@ -113,6 +120,22 @@ async def list_versions(tx: Transaction) -> list[VersionRow]:
     return [_version_row(row) for row in rows]
 
 
+async def newest_number(tx: Transaction, name: str) -> int:
+    """Return the highest version number that the name ever had, removed versions included; 0 for none."""
+    row = await tx.fetch_one(
+        "SELECT MAX(version) AS newest FROM model_versions WHERE name = :name", name=name
+    )
+    return int(row["newest"]) if row is not None and row["newest"] is not None else 0
+
+
+async def manifest(tx: Transaction, version_id: int) -> str:
+    """Return a version's manifest as it was registered, JSON text. Raises NotFound."""
+    row = await tx.fetch_one("SELECT manifest FROM model_versions WHERE id = :id", id=version_id)
+    if row is None:
+        raise NotFound(f"no model version has the id {version_id}", code="version_not_found")
+    return str(row["manifest"])
+
+
 async def has_active(tx: Transaction, name: str) -> bool:
     """Whether a version of this name is active."""
     return (
@@ -121,23 +144,73 @@ async def has_active(tx: Transaction, name: str) -> bool:
 
 
 async def set_active(tx: Transaction, version_id: int) -> None:
-    """Make a version the active one of its name; the one before is retired. Raises NotFound."""
+    """Make a version the active one of its name. Raises NotFound.
+
+    The one before is retired and stays loaded, so that going back costs nothing; older ones that nobody can
+    be using any more (`DRAIN`) are let go.
+    """
+    row = await _locked(tx, version_id)
+    if row["state"] == VersionState.ACTIVE:
+        return
+    await tx.execute(
+        "UPDATE model_versions SET loaded = FALSE WHERE name = :name AND state = 'retired' AND id <> :id"
+        " AND retired_at < UTC_TIMESTAMP(6) - INTERVAL :drain SECOND",
+        name=row["name"],
+        id=version_id,
+        drain=DRAIN,
+    )
+    await tx.execute(
+        "UPDATE model_versions SET state = 'retired', retired_at = UTC_TIMESTAMP(6)"
+        " WHERE name = :name AND state = 'active'",
+        name=row["name"],
+    )
+    await tx.execute(
+        "UPDATE model_versions SET state = 'active', loaded = TRUE, activated_at = UTC_TIMESTAMP(6),"
+        " retired_at = NULL WHERE id = :id",
+        id=version_id,
+    )
+    await rules_version.bump(tx)
+
+
+async def retire(tx: Transaction, version_id: int) -> None:
+    """Take a version out of use; it stays loaded. Raises NotFound."""
+    await _locked(tx, version_id)
+    await tx.execute(
+        "UPDATE model_versions SET state = 'retired', retired_at = UTC_TIMESTAMP(6) WHERE id = :id",
+        id=version_id,
+    )
+    await rules_version.bump(tx)
+
+
+async def set_loaded(tx: Transaction, version_id: int, loaded: bool) -> None:
+    """Say whether Triton shall serve a version. Raises NotFound."""
+    await _locked(tx, version_id)
+    await tx.execute(
+        "UPDATE model_versions SET loaded = :loaded WHERE id = :id", loaded=loaded, id=version_id
+    )
+
+
+async def mark_removed(tx: Transaction, version_id: int) -> None:
+    """Give a version up for good. Its row and labels stay: predictions and verdicts speak of them."""
+    await _locked(tx, version_id)
+    await tx.execute(
+        "UPDATE model_versions SET state = 'removed', loaded = FALSE WHERE id = :id", id=version_id
+    )
+    await rules_version.bump(tx)
+
+
+async def _locked(tx: Transaction, version_id: int) -> Row:
     row = await tx.fetch_one(
         "SELECT name, state FROM model_versions WHERE id = :id FOR UPDATE", id=version_id
     )
     if row is None:
         raise NotFound(f"no model version has the id {version_id}", code="version_not_found")
-    if row["state"] == VersionState.ACTIVE:
-        return
-    await tx.execute(
-        "UPDATE model_versions SET state = 'retired' WHERE name = :name AND state = 'active'",
-        name=row["name"],
-    )
-    await tx.execute(
-        "UPDATE model_versions SET state = 'active', activated_at = UTC_TIMESTAMP(6) WHERE id = :id",
-        id=version_id,
-    )
-    await rules_version.bump(tx)
+    return row
+
+
+async def loaded(tx: Transaction, settings: Settings) -> list[ServedModel]:
+    """Return the versions that Triton shall serve, with labels and effective thresholds, by priority."""
+    return await _where(tx, settings, "loaded")
 
 
 async def active(tx: Transaction, settings: Settings) -> list[ServedModel]:
@@ -146,12 +219,18 @@ async def active(tx: Transaction, settings: Settings) -> list[ServedModel]:
 
 
 async def by_state(
-    tx: Transaction, settings: Settings, states: Collection[VersionState] = SERVED_STATES
+    tx: Transaction, settings: Settings, states: Collection[VersionState] = LOOKING_STATES
 ) -> list[ServedModel]:
     """Return the versions in these states with labels and effective thresholds, by priority."""
+    return await _where(tx, settings, "state IN :states", states=sorted(states))
+
+
+async def _where(
+    tx: Transaction, settings: Settings, condition: str, **parameters: object
+) -> list[ServedModel]:
     rows = await tx.fetch_all(
-        "SELECT * FROM model_versions WHERE state IN :states ORDER BY priority, name, version",
-        states=sorted(states),
+        f"SELECT * FROM model_versions WHERE {condition} ORDER BY priority, name, version",  # noqa: S608
+        **parameters,
     )
     overrides = await thresholds.load_all(tx)
     return [
@@ -218,8 +297,11 @@ def _version_row(row: Row) -> VersionRow:
         name=row["name"],
         version=row["version"],
         state=VersionState(row["state"]),
+        loaded=bool(row["loaded"]),
         source=row["source"],
         vocabulary=Vocabulary(row["vocabulary"]),
         sha256=row["sha256"].hex(),
         created_at=moment(row["created_at"]),
+        activated_at=moment_or_none(row["activated_at"]),
+        retired_at=moment_or_none(row["retired_at"]),
     )

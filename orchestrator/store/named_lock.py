@@ -5,7 +5,8 @@ that hangs (stopped, or cut off) within IDLE_TIMEOUT seconds.
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncmy
@@ -16,7 +17,13 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.settings import Settings
 
 IDLE_TIMEOUT = 30
+RENEWAL = 5.0
 ANSWER_TIMEOUT = 5.0
+
+
+def model_lock(settings: Settings, name: str) -> "NamedLock":
+    """Return the lock of one model name: whoever holds it alone changes its files and what Triton serves."""
+    return NamedLock(settings, f"models.{name}")
 
 
 class NamedLock:
@@ -55,6 +62,37 @@ class NamedLock:
         if connection is not None:
             with suppress(OSError, RuntimeError):
                 connection.close()
+
+    async def release(self) -> None:
+        """Let go of the lock, and return when its connection is really closed."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(OSError, RuntimeError, TimeoutError, driver.MySQLError):
+                async with asyncio.timeout(ANSWER_TIMEOUT):
+                    await connection.ensure_closed()
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Keep a lock that is held through long work, and drop it afterwards.
+
+        A lock lost on the way (the database restarted) is taken again as soon as that is possible.
+        """
+        stop = asyncio.Event()
+
+        async def renew() -> None:
+            while not stop.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), RENEWAL)
+                with suppress(StoreUnavailable):
+                    await self.hold()
+
+        task = asyncio.create_task(renew())
+        try:
+            yield
+        finally:
+            stop.set()
+            await task
+            await self.release()
 
     async def _connect(self) -> Any:
         url = self._url

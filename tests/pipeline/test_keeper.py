@@ -13,7 +13,7 @@ from orchestrator.inference.client import TritonClient
 from orchestrator.reconciler import PROBE_INTERVAL, Reconciler
 from orchestrator.settings import Settings
 from orchestrator.store import models
-from orchestrator.store.named_lock import NamedLock
+from orchestrator.store.named_lock import NamedLock, model_lock
 from orchestrator.store.transaction import Transaction
 from orchestrator.telemetry import Metrics
 
@@ -73,14 +73,31 @@ class TestReconciler:
     async def test_versions_that_the_database_does_not_name_go(
         self, world: World, triton: TritonClient, reconciler: Reconciler
     ):
-        async def retire(tx: Transaction) -> None:
+        async def change(tx: Transaction) -> None:
             await models.set_active(tx, await register_colours(tx, 2, active=False))
-            await tx.execute("UPDATE model_versions SET state = 'retired' WHERE name = 'shades'")
+            shades = await models.find(tx, "shades", 1)
+            assert shades is not None
+            await models.retire(tx, shades.id)
+            await models.set_loaded(tx, shades.id, False)
 
         await reconciler.reconcile()
-        await world.store.write(retire)
+        await world.store.write(change)
         await reconciler.reconcile()
-        assert await serving(triton) == {("colours", 2)}
+        # And the version before the active one stays, so that going back costs nothing
+        assert await serving(triton) == {("colours", 1), ("colours", 2)}
+
+    async def test_a_model_that_somebody_publishes_is_left_to_them(
+        self, world: World, triton: TritonClient, reconciler: Reconciler
+    ):
+        await settled(reconciler)
+        lock = model_lock(world.settings, "shades")
+        assert await lock.hold()
+        await triton.unload("shades")
+        assert await reconciler.reconcile()
+        assert await serving(triton) == {("colours", 1)}
+        lock.drop()
+        await settled(reconciler)
+        assert await serving(triton) == {("colours", 1), ("shades", 1)}
 
     async def test_a_version_that_cannot_be_loaded_leaves_the_others_alone(
         self,
