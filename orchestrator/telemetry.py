@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import Self, TextIO
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -45,6 +45,8 @@ class MetricName(StrEnum):
     ENQUEUED = "tagdesk_enqueued_images_total"
     SWEPT = "tagdesk_swept_images_total"
     MODEL_LOADS = "tagdesk_model_loads_total"
+    MODEL_HEALTHY = "tagdesk_model_healthy"
+    BROKEN_ANSWERS = "tagdesk_broken_answers_total"
     HTTP_SECONDS = "tagdesk_http_request_seconds"
     QUEUE_MESSAGES = "tagdesk_queue_messages"
     IMAGES_NOW = "tagdesk_images"
@@ -83,6 +85,8 @@ class Metrics:
     enqueued: Counter
     swept: Counter
     model_loads: Counter
+    model_healthy: Gauge
+    broken_answers: Counter
     http_seconds: Histogram
 
     @classmethod
@@ -141,6 +145,19 @@ class Metrics:
                 MetricName.MODEL_LOADS,
                 "What the reconciler asked of Triton, and whether it worked",
                 ["model", "action", "outcome"],
+                registry=registry,
+            ),
+            model_healthy=Gauge(
+                MetricName.MODEL_HEALTHY,
+                "Whether a version gave the keeper a good answer when last asked; NaN once it is let go",
+                ["model", "version"],
+                multiprocess_mode="mostrecent",
+                registry=registry,
+            ),
+            broken_answers=Counter(
+                MetricName.BROKEN_ANSWERS,
+                "Answers that a model version owed and did not give, or that were none; `reason` is the code",
+                ["model", "version", "reason"],
                 registry=registry,
             ),
             http_seconds=Histogram(

@@ -11,7 +11,8 @@ import httpx
 from orchestrator.api.call import Call
 from orchestrator.api.operations import Reply
 from orchestrator.api.schemas import InferenceHealth, LiveAnswer, ModelHealth, PartHealth, ReadyAnswer
-from orchestrator.errors import InferenceUnavailable, StoreUnavailable, TagdeskError
+from orchestrator.errors import StoreUnavailable, TagdeskError
+from orchestrator.inference.failures import TIMEOUT
 from orchestrator.records import ServedModel
 from orchestrator.resources import Resources
 from orchestrator.store import models, rules_version
@@ -103,18 +104,21 @@ class Readiness:
         )
 
     async def _probe(self, model: ServedModel) -> ModelHealth:
-        detail = None
+        code, detail = None, None
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._resources.triton.probe(model, deadline=PATIENCE)
         except TimeoutError:
-            detail = f"no answer within {PATIENCE:g} s"
-        except InferenceUnavailable as error:
-            detail = error.detail
+            code, detail = TIMEOUT, f"no answer within {PATIENCE:g} s"
         except TagdeskError as error:
-            detail = f"{error.code}: {error.detail}"
+            code, detail = error.code, error.detail
         return ModelHealth(
-            name=model.name, version=model.version, source=model.source, ready=detail is None, detail=detail
+            name=model.name,
+            version=model.version,
+            source=model.source,
+            ready=code is None,
+            code=code,
+            detail=detail,
         )
 
     async def _provider(self) -> Literal["cpu", "cuda"] | None:

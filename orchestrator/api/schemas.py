@@ -290,12 +290,13 @@ class PartHealth(Answered):
 
 
 class ModelHealth(Answered):
-    """An active model version, judged by a tiny inference."""
+    """An active model version, judged by a tiny inference. `code` and `detail` say what is wrong."""
 
     name: str
     version: int
     source: str
     ready: bool
+    code: str | None = None
     detail: str | None = None
 
 

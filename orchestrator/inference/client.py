@@ -17,6 +17,7 @@ from tritonclient.utils import InferenceServerException
 
 from orchestrator.errors import InferenceRejected, InferenceUnavailable, ManifestError
 from orchestrator.inference.failures import translated
+from orchestrator.inference.progress import Progress, progress_of
 from orchestrator.records import Float32Tensor, Priority, ServedModel, Uint8Tensor
 from orchestrator.settings import Settings
 
@@ -179,6 +180,30 @@ class TritonClient:
         """Have Triton stop serving every version of the model `name`."""
         async with self._call() as channel:
             await channel.unload_model(name, headers=self._admin, client_timeout=_CONTROL_TIMEOUT)
+
+    async def reload(self, name: str, version: int, versions: Sequence[int], *, repository: Path) -> None:
+        """Start one version afresh, of the `versions` of its name that Triton serves.
+
+        To load what is loaded changes nothing, so the version is left out first and then taken in again;
+        its siblings keep answering meanwhile. Raises as `load` does: then the version may be left out.
+        """
+        others = [other for other in versions if other != version]
+        if others:
+            await self.load(name, others, repository=repository)
+        else:
+            await self.unload(name)
+        await self.load(name, [*others, version], repository=repository)
+
+    async def progress(self, model: ServedModel, *, deadline: float = 5.0) -> Progress:
+        """Return how far a version has come since its load, by Triton's count.
+
+        Raises InferenceUnavailable, also where Triton does not serve the version.
+        """
+        async with self._call() as channel:
+            answer = await channel.get_inference_statistics(
+                model.name, str(model.version), client_timeout=deadline
+            )
+        return progress_of(answer.model_stats[0])
 
     async def index(self, *, deadline: float = 5.0) -> tuple[RepositoryEntry, ...]:
         """Return what Triton knows of its repository, by name and version; versions that were never

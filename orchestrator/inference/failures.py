@@ -16,6 +16,16 @@ from tritonclient.utils import InferenceServerException
 
 from orchestrator.errors import InferenceRejected, InferenceUnavailable
 
+SERVER_AWAY = "inference_unavailable"
+"""The code of a server that is down or overloaded: no version's own fault."""
+
+TIMEOUT = "inference_timeout"
+DEAD_BACKEND = "inference_internal"
+HUNG = "model_hung"
+NOT_SERVED = "model_not_served"
+BROKEN_SCORES = frozenset({"scores_misshapen", "scores_not_finite", "scores_not_probabilities"})
+"""The codes of answers that came, and are none."""
+
 _TRANSIENT = {
     "UNAVAILABLE": "inference_unavailable",
     "RESOURCE_EXHAUSTED": "inference_unavailable",
@@ -26,7 +36,7 @@ _TRANSIENT = {
     "NOT_FOUND": "model_not_served",
     "DEADLINE_EXCEEDED": "inference_timeout",
 }
-_NOT_SERVED = ("not at ready state", "is not found", "unknown model")
+_UNSERVED_WORDS = ("not at ready state", "is not found", "unknown model")
 _RESTRICTED = "protocol is restricted"
 
 
@@ -37,7 +47,7 @@ def translated(error: InferenceServerException) -> InferenceUnavailable | Infere
     code = _TRANSIENT.get(str(status).removeprefix("StatusCode.")) if status is not None else None
     if _RESTRICTED in message:
         return InferenceRejected(f"Triton refuses: {message}", code="inference_forbidden")
-    if code == "inference_unavailable" and any(phrase in message for phrase in _NOT_SERVED):
+    if code == "inference_unavailable" and any(phrase in message for phrase in _UNSERVED_WORDS):
         code = "model_not_served"
     if code is not None:
         return InferenceUnavailable(f"Triton: {message}", code=code)

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
 
-from orchestrator.errors import InferenceUnavailable
+from orchestrator.errors import InferenceRejected, InferenceUnavailable
 from orchestrator.images.decoder import Decoder
 from orchestrator.inference.client import TritonClient
+from orchestrator.inference.failures import SERVER_AWAY
+from orchestrator.pipeline.hanging import answer_of
 from orchestrator.pipeline.rules import Rules
 from orchestrator.records import (
     ModelScores,
@@ -72,6 +74,13 @@ class Stages:
     async def _ask(self, model: ServedModel, prepared: PreparedImage, priority: Priority) -> ModelScores:
         start = perf_counter()
         tensor = prepared.tensors[model.geometry]
-        answer = await self._triton.infer(model, tensor[None], priority=priority, deadline=self._deadline)
+        try:
+            answer = await answer_of(
+                self._triton, model, tensor[None], priority=priority, deadline=self._deadline
+            )
+        except (InferenceRejected, InferenceUnavailable) as error:
+            if error.code != SERVER_AWAY:
+                self._metrics.broken_answers.labels(model.name, model.version, error.code).inc()
+            raise
         self._metrics.inference_seconds.labels(model.name, model.version).observe(perf_counter() - start)
         return ModelScores(model, answer[0])

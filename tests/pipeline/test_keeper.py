@@ -10,7 +10,8 @@ from world import World, register_colours, until
 
 from orchestrator.errors import InferenceUnavailable, StoreUnavailable
 from orchestrator.inference.client import TritonClient
-from orchestrator.reconciler import PROBE_INTERVAL, Reconciler
+from orchestrator.inference.watch import Pace
+from orchestrator.reconciler import Reconciler
 from orchestrator.settings import Settings
 from orchestrator.store import models
 from orchestrator.store.named_lock import NamedLock, model_lock
@@ -141,7 +142,7 @@ class TestReconciler:
                 return False
             return True
 
-        await until(answers, "the version answers again", timeout=PROBE_INTERVAL + 15, every=0.3)
+        await until(answers, "the version answers again", timeout=Pace().interval + 15, every=0.3)
 
     async def test_a_triton_that_is_away_is_no_error(self, world: World, free_port: Callable[[], int]):
         async with TritonClient(f"127.0.0.1:{free_port()}", admin_key="sesame") as away:
