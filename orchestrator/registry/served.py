@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from orchestrator.records import Geometry, Label, Vocabulary, as_score
+from orchestrator.errors import ManifestError
+from orchestrator.records import Geometry, Label, ServedModel, Thresholds, VersionState, Vocabulary, as_score
 from orchestrator.registry.manifest import Manifest
 from orchestrator.store.models import NewVersion
 
@@ -11,7 +12,15 @@ PRIORITY = {Vocabulary.BOARD: 0, Vocabulary.DANBOORU: 10}
 
 
 def new_version(manifest: Manifest, labels: Sequence[Label]) -> NewVersion:
-    """Return the row of a version whose manifest and labels have been checked."""
+    """Return the row of a version whose manifest and labels have been checked.
+
+    Raises ManifestError (`not_prepared`) when it has no prepared graph yet.
+    """
+    if manifest.served is None:
+        raise ManifestError(
+            f"{manifest.name} {manifest.version} has no prepared graph: `tagdesk models publish` prepares it",
+            code="not_prepared",
+        )
     advice = manifest.thresholds
     return NewVersion(
         name=manifest.name,
@@ -30,4 +39,20 @@ def new_version(manifest: Manifest, labels: Sequence[Label]) -> NewVersion:
             if label.name in advice.by_label
         },
         manifest=manifest.to_json(),
+    )
+
+
+def served_model(new: NewVersion) -> ServedModel:
+    """Return a version that has no row yet in the form that inference takes; it is never resolved."""
+    return ServedModel(
+        id=0,
+        name=new.name,
+        version=new.version,
+        state=VersionState.STAGED,
+        source=new.source,
+        vocabulary=new.vocabulary,
+        geometry=new.geometry,
+        labels=new.labels,
+        thresholds=Thresholds(general=None, character=None, board=None, by_label={}),
+        priority=new.priority,
     )

@@ -136,6 +136,16 @@ async def manifest(tx: Transaction, version_id: int) -> str:
     return str(row["manifest"])
 
 
+async def set_prepared(tx: Transaction, version_id: int, *, sha256: str, manifest: str) -> None:
+    """Note that a version's graph was prepared anew: its hash in hex, and the manifest that names it."""
+    await tx.execute(
+        "UPDATE model_versions SET sha256 = :sha256, manifest = :manifest WHERE id = :id",
+        sha256=bytes.fromhex(sha256),
+        manifest=manifest,
+        id=version_id,
+    )
+
+
 async def has_active(tx: Transaction, name: str) -> bool:
     """Whether a version of this name is active."""
     return (

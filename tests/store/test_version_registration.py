@@ -36,12 +36,13 @@ def publish(
     vocabulary: Vocabulary = Vocabulary.DANBOORU,
     labels: str = GENERAL,
     graph: bytes = b"a graph",
+    original: bytes = b"the original",
     thresholds: ThresholdsSpec | None = None,
 ) -> Path:
     """Lay a version's folder down as publishing does; nobody looks into the graph here."""
     folder = repository / name / str(version)
     folder.mkdir(parents=True, exist_ok=True)
-    files = {"labels.csv": labels.encode(), "source.onnx": b"the original", "model.onnx": graph}
+    files = {"labels.csv": labels.encode(), "source.onnx": original, "model.onnx": graph}
     for file, data in files.items():
         (folder / file).write_bytes(data)
     digest = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
@@ -142,15 +143,28 @@ async def test_registering_again_changes_nothing(board: SmallBoard, repository: 
     assert await register_folder(board.store, board.settings, "tagger", 1, repository=repository) == first
 
 
-async def test_a_registered_version_cannot_be_another_graph(board: SmallBoard, repository: Path) -> None:
+async def test_a_registered_version_cannot_be_another_model(board: SmallBoard, repository: Path) -> None:
     publish(repository)
     await register_folder(board.store, board.settings, "tagger", 1, repository=repository)
-    publish(repository, graph=b"another graph")
+    publish(repository, graph=b"another graph", original=b"another original")
 
     with pytest.raises(Conflict) as caught:
         await register_folder(board.store, board.settings, "tagger", 1, repository=repository)
 
     assert caught.value.code == "version_changed"
+
+
+async def test_the_same_model_may_be_prepared_anew(board: SmallBoard, repository: Path) -> None:
+    publish(repository)
+    first = await register_folder(board.store, board.settings, "tagger", 1, repository=repository)
+    publish(repository, graph=b"prepared by a later release")
+
+    again = await register_folder(board.store, board.settings, "tagger", 1, repository=repository)
+
+    assert again.id == first.id
+    row = await board.store.read(lambda tx: models.find(tx, "tagger", 1))
+    assert row is not None
+    assert row.sha256 == hashlib.sha256(b"prepared by a later release").hexdigest()
 
 
 async def test_a_file_that_is_not_the_manifests_is_refused(board: SmallBoard, repository: Path) -> None:
