@@ -14,6 +14,7 @@ import structlog
 from orchestrator.actors import WorkQueue
 from orchestrator.broker import make_broker
 from orchestrator.errors import StoreUnavailable
+from orchestrator.exposition import metrics_shown
 from orchestrator.inference.client import TritonClient
 from orchestrator.reconciler import Reconciler
 from orchestrator.settings import Settings, load_settings
@@ -56,6 +57,11 @@ class Leadership:
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Run the loops until `stop` is set, then finish the step under way and let go of the lock."""
     metrics = Metrics.create()
+    with metrics_shown(settings, metrics):
+        await _keep(settings, metrics, stop)
+
+
+async def _keep(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> None:
     store = await _connect(settings, stop)
     if store is None:
         return

@@ -50,6 +50,14 @@ class Settings(BaseSettings):
     )
     sweep_interval: float = Field(2.0, gt=0)
 
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="where a worker group or a keeper shows its metrics; None: nowhere",
+    )
+
     secure_cookies: bool = False
     session_secret: SecretStr = SecretStr("")
     public_url: str | None = Field(None, description="how browsers reach the API; Origin must match")

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from orchestrator.records import Priority
-from orchestrator.settings import load_settings
+from orchestrator.settings import Settings, load_settings
 from orchestrator.telemetry import MULTIPROCESS_FOLDER, Metrics, configure_logging
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
 TIME_LIMIT_MS = 600_000
 SHUTDOWN_TIMEOUT_MS = 5_000  # for the consumers: Lifespan has waited for the messages by then
 QUEUE_VARIABLE = "TAGDESK_WORKER_QUEUE"
-METRICS_PORT_VARIABLE, METRICS_FOLDER_VARIABLE = "dramatiq_prom_port", "dramatiq_prom_db"
+METRICS_HOST_VARIABLE, METRICS_PORT_VARIABLE = "dramatiq_prom_host", "dramatiq_prom_port"
+METRICS_FOLDER_VARIABLE = "dramatiq_prom_db"
 
 # A live message is one image, a backfill message 64 of which eight are worked on at a time.
 THREADS = {Priority.LIVE: 16, Priority.BACKFILL: 2}
@@ -92,22 +93,37 @@ def _end_with_parent() -> None:
 
 
 def _metrics_server() -> "list[Middleware]":
-    """Return dramatiq's Prometheus middleware where a port is set: it serves the shared folder's metrics.
-
-    Raises ValueError when its folder is not the one that our own metrics are written to.
-    """
+    """Return dramatiq's Prometheus middleware where main() asked for it: a process beside the workers serves
+    the metrics of the whole group, ours and dramatiq's own."""
     if METRICS_PORT_VARIABLE not in os.environ:
         return []
-    folder = os.environ.get(METRICS_FOLDER_VARIABLE)
-    if not folder or folder != os.environ.get(MULTIPROCESS_FOLDER):
-        raise ValueError(f"{METRICS_FOLDER_VARIABLE} and {MULTIPROCESS_FOLDER} must name the same folder")
     from dramatiq.middleware.prometheus import Prometheus  # noqa: PLC0415
 
     return [Prometheus()]
 
 
+def _metrics_variables(settings: Settings) -> dict[str, str]:
+    """Return what dramatiq reads about a group's metrics when it is imported; nothing where no port is set.
+
+    Raises ValueError without a folder: the processes share their metrics through it, and prometheus_client
+    looks for its name when it is first imported, so that it cannot be chosen here.
+    """
+    if settings.metrics_port is None:
+        return {}
+    folder = os.environ.get(MULTIPROCESS_FOLDER)
+    if not folder:
+        raise ValueError(f"TAGDESK_METRICS_PORT needs a folder of this group's own in {MULTIPROCESS_FOLDER}")
+    return {
+        METRICS_HOST_VARIABLE: settings.metrics_host,
+        METRICS_PORT_VARIABLE: str(settings.metrics_port),
+        METRICS_FOLDER_VARIABLE: folder,
+    }
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the workers of one queue until SIGTERM; returns the exit status.
+
+    Raises pydantic.ValidationError when settings are missing, ValueError when a metrics port has no folder.
 
     SIGTERM finishes what is claimed, gives the other messages back and exits 0. Messages that are not
     through within lifespan.DRAIN_TIMEOUT are given up: their images are left to the claims' expiry.
@@ -119,6 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for name, value in DRAMATIQ_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    os.environ.update(_metrics_variables(load_settings()))
     os.environ[QUEUE_VARIABLE] = options.queue
     configure_logging(f"worker-{options.queue}")
 
