@@ -43,6 +43,11 @@ class Call:
         return paths.image_id(self.request)
 
     @property
+    def model_version(self) -> tuple[str, int]:
+        """The model's name and the version's number that the path names."""
+        return paths.model_version(self.request)
+
+    @property
     def idempotency_key(self) -> str | None:
         """The Idempotency-Key header. Raises RequestRefused (422) for one that cannot be a key."""
         key = self.request.headers.get("Idempotency-Key")

@@ -12,12 +12,18 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from orchestrator.api import problems, schemas
 from orchestrator.api.operations import JSON, MULTIPART, Answer, Operation
 from orchestrator.api.requests import MAX_ID
+from orchestrator.web import paths
 
 Document = dict[str, Any]
 
 _PARAMETER = re.compile(r"{(\w+)}")
 _SECURITY = "token"
 _ID_SCHEMA = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_ID}
+_PATH_PARAMETERS: Mapping[str, tuple[Document, object]] = {
+    "image_id": (_ID_SCHEMA, 12),
+    "name": ({"type": "string", "pattern": paths.MODEL_NAME}, "wd14"),
+    "version": ({"type": "integer", "minimum": 1, "maximum": paths.LARGEST_VERSION}, 2),
+}
 _BINARY: Document = {}
 _REQUEST_ID_HEADER = {
     "description": "The id under which the log knows this request; a caller's own is kept.",
@@ -30,9 +36,9 @@ _TEXT_HEADER = {"required": True, "schema": {"type": "string"}}
 def document(operations: Sequence[Operation]) -> Document:
     """Return the OpenAPI document of these operations, ready for JSON."""
     references, definitions = _components(operations)
-    paths: dict[str, Document] = {}
+    addresses: dict[str, Document] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, references)
+        addresses.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, references)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -49,7 +55,7 @@ def document(operations: Sequence[Operation]) -> Document:
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in dict.fromkeys(one.group for one in operations)],
-        "paths": paths,
+        "paths": addresses,
         "components": {
             "schemas": definitions,
             "securitySchemes": {_SECURITY: {"type": "http", "scheme": "bearer", "bearerFormat": "td_…"}},
@@ -103,15 +109,16 @@ def _description(operation: Operation) -> str:
 
 def _parameters(operation: Operation) -> Iterable[Document]:
     for name in _PARAMETER.findall(operation.path):
-        yield {"name": name, "in": "path", "required": True, "schema": _ID_SCHEMA, "example": 12}
+        schema, example = _PATH_PARAMETERS[name]
+        yield {"name": name, "in": "path", "required": True, "schema": schema, "example": example}
     if operation.query is not None:
         # Query models are flat, so their properties stand for themselves.
-        schema = operation.query.model_json_schema(ref_template="#/components/schemas/{model}")
-        for name, part in schema["properties"].items():
+        query = operation.query.model_json_schema(ref_template="#/components/schemas/{model}")
+        for name, part in query["properties"].items():
             yield {
                 "name": name,
                 "in": "query",
-                "required": name in schema.get("required", ()),
+                "required": name in query.get("required", ()),
                 "description": part.get("description", ""),
                 "schema": _without_null(part),
             }

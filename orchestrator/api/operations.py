@@ -51,7 +51,7 @@ class Operation:
     that follow from the rest.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     name: str
     summary: str

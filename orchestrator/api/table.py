@@ -4,6 +4,7 @@ from orchestrator.accounts import Action
 from orchestrator.api import analyze, health, images, metrics, registration, requests, schemas, suggestions
 from orchestrator.api.answers import PREFIX
 from orchestrator.api.bodies import BodyLimit
+from orchestrator.api.model_table import model_operations
 from orchestrator.api.operations import MULTIPART, Answer, Operation
 
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif")
@@ -47,7 +48,7 @@ _STALE = {**_RESULT, "outcome": "conflict", "status": "rejected", "linked": Fals
 
 def operations() -> tuple[Operation, ...]:
     """Return every operation, in the order of the documentation."""
-    return (*_images(), *_suggestions(), *_operation())
+    return (*_images(), *_suggestions(), *model_operations(PREFIX), *_operation())
 
 
 def _images() -> tuple[Operation, ...]:

@@ -10,7 +10,7 @@ from orchestrator.inference.client import TritonClient
 from orchestrator.records import ServedModel, VersionState
 from orchestrator.registry.manifest import parse_manifest
 from orchestrator.registry.register import record
-from orchestrator.registry.serving import Say, alone, check_golden, silent
+from orchestrator.registry.serving import PATIENCE, Say, alone, check_golden, silent
 from orchestrator.registry.staging import remove_folder
 from orchestrator.settings import Settings
 from orchestrator.store import models
@@ -36,6 +36,7 @@ async def activate(
     *,
     actor: str,
     say: Say = silent,
+    patience: float = PATIENCE,
 ) -> VersionRow:
     """Make a version the one that looks at pictures from now on; the one before stays loaded.
 
@@ -43,7 +44,7 @@ async def activate(
     NotFound, Conflict (`version_removed`, `model_busy`), ModelError when it does not answer rightly,
     InferenceUnavailable, StoreUnavailable; nothing has changed then.
     """
-    async with alone(settings, name, say=say):
+    async with alone(settings, name, say=say, patience=patience):
         row = await find_version(store, name, version)
         if row.state is not VersionState.ACTIVE:
             await switch_to(store, settings, triton, row.id, actor=actor, say=say)
@@ -87,12 +88,13 @@ async def deactivate(
     *,
     actor: str,
     say: Say = silent,
+    patience: float = PATIENCE,
 ) -> VersionRow:
     """Take a version out of use. One that is not in use is unloaded from Triton; its files stay.
 
     Raises NotFound, Conflict (`version_removed`, `version_draining`, `model_busy`), StoreUnavailable.
     """
-    async with alone(settings, name, say=say):
+    async with alone(settings, name, say=say, patience=patience):
         row = await find_version(store, name, version)
         _expect_present(row.state, name, version)
         if row.state in models.LOOKING_STATES:
@@ -125,13 +127,14 @@ async def remove(
     *,
     actor: str,
     say: Say = silent,
+    patience: float = PATIENCE,
 ) -> None:
     """Give a version up: unloaded, its folder deleted, its number never used again.
 
     What it suggested and what people said of that stays. Raises NotFound, Conflict (`version_in_use`,
     `model_busy`), StoreUnavailable.
     """
-    async with alone(settings, name, say=say):
+    async with alone(settings, name, say=say, patience=patience):
         row = await find_version(store, name, version)
         if row.state in models.LOOKING_STATES:
             raise Conflict(

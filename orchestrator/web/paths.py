@@ -1,17 +1,36 @@
 """Ids in addresses."""
 
+import re
+
 from starlette.requests import Request
 
 from orchestrator.errors import NotFound
 
 LARGEST = 2**63 - 1
 _DIGITS = len(str(LARGEST))
+MODEL_NAME = r"^[a-z][a-z0-9_]{0,63}$"
+LARGEST_VERSION = 2**31 - 1
 
 
 def image_id(request: Request) -> int:
     """Return the image that the path names. Raises NotFound for what can be no image's id."""
-    text = str(request.path_params["image_id"])
-    # Python refuses to read numbers of thousands of digits, so the length comes first.
-    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS and 0 < int(text) <= LARGEST):
+    found = _number(request, "image_id", LARGEST)
+    if found is None:
         raise NotFound("this is no image's id", code="image_not_found")
+    return found
+
+
+def model_version(request: Request) -> tuple[str, int]:
+    """Return the model's name and the version's number. Raises NotFound for what can be neither."""
+    name, number = str(request.path_params["name"]), _number(request, "version", LARGEST_VERSION)
+    if number is None or not re.fullmatch(MODEL_NAME, name):
+        raise NotFound("this is no model version", code="version_not_found")
+    return name, number
+
+
+def _number(request: Request, parameter: str, largest: int) -> int | None:
+    text = str(request.path_params[parameter])
+    # Python refuses to read numbers of thousands of digits, so the length comes first.
+    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS and 0 < int(text) <= largest):
+        return None
     return int(text)

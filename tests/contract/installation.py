@@ -18,12 +18,13 @@ from pydantic import SecretStr
 from orchestrator import accounts
 from orchestrator.demo.portraits import draw_portrait
 from orchestrator.inference.client import TritonClient
-from orchestrator.records import MappingAction, Role, TagType
+from orchestrator.records import MappingAction, Role, TagType, VersionState
 from orchestrator.registry.labels import read_labels
 from orchestrator.registry.manifest import read_manifest
 from orchestrator.registry.register import register_folder
+from orchestrator.registry.served import new_version
 from orchestrator.settings import Settings
-from orchestrator.store import mappings, tags
+from orchestrator.store import mappings, models, tags
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 
@@ -33,6 +34,9 @@ MAX_IMAGE_BYTES = 200_000
 
 UNMAPPED = "solo"
 """A label of wd14 that no mapping speaks of here."""
+
+SPARE, FUZZED = ("spare", 1), ("fuzzed", 1)
+"""Model versions without files, to be taken out of use and removed; one is for fuzzing."""
 
 OTHER = "another uploader"
 """Somebody whose images nobody else uploaded."""
@@ -213,6 +217,11 @@ async def _found(installation: Installation) -> None:
 
         await store.write(load)
         await register_folder(store, settings, "wd14", 1)
+        manifest = read_manifest(model)
+        for name, number in (SPARE, FUZZED):
+            renamed = manifest.model_copy(update={"name": name, "version": number})
+            new = new_version(renamed, read_labels(model, manifest))
+            await store.write(lambda tx, new=new: models.insert_version(tx, new, state=VersionState.STAGED))
     finally:
         await store.close()
 

@@ -10,7 +10,7 @@ from itertools import product
 import httpx
 import pytest
 import schemathesis
-from installation import OTHER, Installation, portrait
+from installation import OTHER, SPARE, Installation, portrait
 
 from orchestrator.api.openapi import document
 from orchestrator.api.operations import Operation
@@ -34,7 +34,21 @@ ON_IMAGES: Mapping[str, Mapping[str, set[Role]]] = {
     "reviewSuggestions": REVIEW,
     "generateSuggestions": REVIEW,
 }
-ON_THE_BOARD = {"registerImage": EVERYONE, "listImages": EVERYONE, "analyze": EVERYONE}
+ON_THE_BOARD = {
+    "registerImage": EVERYONE,
+    "listImages": EVERYONE,
+    "analyze": EVERYONE,
+    "listModels": {E, A},
+}
+ON_MODELS: Mapping[str, tuple[str, int]] = {
+    "showModel": ("wd14", 1),
+    "activateModel": ("wd14", 1),
+    "deactivateModel": SPARE,
+    "removeModel": SPARE,
+}
+"""What each is tried on: nothing that the other tests need goes out of use."""
+
+ENGINEERS = {E, A}
 WITHOUT_TOKEN = {"healthLive", "healthReady", "metrics"}
 
 UNKNOWN_ID = 999_999_999
@@ -60,7 +74,13 @@ def pending(http: httpx.Client, served: Installation, image_id: int) -> dict[str
 
 
 def call(
-    http: httpx.Client, served: Installation, operation: Operation, headers: dict[str, str], image_id: int = 0
+    http: httpx.Client,
+    served: Installation,
+    operation: Operation,
+    headers: dict[str, str],
+    image_id: int = 0,
+    *,
+    model: tuple[str, int] | None = None,
 ) -> httpx.Response:
     """Call an operation with a request that is right, and hold its answer against the document."""
     more: dict[str, object] = {}
@@ -73,7 +93,8 @@ def call(
         case "analyze":
             more["content"] = PICTURE
             headers = {**headers, "Content-Type": "image/jpeg"}
-    path = operation.path.replace("{image_id}", str(image_id))
+    name, version = ON_MODELS.get(operation.name, ("", 0)) if model is None else model
+    path = operation.path.format(image_id=image_id, name=name, version=version)
     response = http.request(operation.method, path, headers=headers, **more)  # type: ignore[arg-type]
     DOCUMENT[operation.path][operation.method].validate_response(response)
     return response
@@ -85,7 +106,7 @@ def assert_refused(response: httpx.Response, status: int, *codes: str) -> None:
 
 
 def test_the_matrix_speaks_of_every_operation() -> None:
-    assert {*ON_IMAGES, *ON_THE_BOARD, *WITHOUT_TOKEN} == set(TABLE)
+    assert {*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS, *WITHOUT_TOKEN} == set(TABLE)
     assert {name for name, one in TABLE.items() if "{image_id}" in one.path} == set(ON_IMAGES)
 
 
@@ -116,6 +137,18 @@ def test_the_role_decides(http: httpx.Client, served: Installation, name: str, r
         assert_refused(response, 403, "role_forbids")
 
 
+@pytest.mark.parametrize(("name", "role"), list(product(ON_MODELS, Role)))
+def test_models_are_for_engineers(http: httpx.Client, served: Installation, name: str, role: Role) -> None:
+    response = call(http, served, TABLE[name], served.headers(role))
+    unknown = call(http, served, TABLE[name], served.headers(role), model=("nobody", 7))
+    if role in ENGINEERS:
+        assert response.is_success, response.text
+        assert_refused(unknown, 404, "version_not_found")
+    else:
+        assert_refused(response, 403, "role_forbids")
+        assert_refused(unknown, 403, "role_forbids")
+
+
 @pytest.mark.parametrize("role", Role)
 def test_a_path_may_be_registered_by_those_who_run_the_machine(
     http: httpx.Client, served: Installation, role: Role
@@ -140,7 +173,7 @@ def test_a_list_shows_no_more_than_may_be_seen_one_by_one(
     assert role not in REVIEW["another's"] or OTHER in uploaders
 
 
-@pytest.mark.parametrize("name", [*ON_IMAGES, *ON_THE_BOARD])
+@pytest.mark.parametrize("name", [*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS])
 @pytest.mark.parametrize(
     ("headers", "code"),
     [

@@ -1,0 +1,95 @@
+"""The operations on model versions."""
+
+from orchestrator.accounts import Action
+from orchestrator.api import models
+from orchestrator.api.operations import Answer, Operation
+
+_GROUP = "Models"
+_VERSION = {
+    "name": "wd14",
+    "version": 2,
+    "state": "active",
+    "loaded": True,
+    "source": "danbooru",
+    "vocabulary": "danbooru",
+    "sha256": "534ef96daf011527191c3faa0f1f301a9e821085fc338c57db4708a5521a406a",
+    "created_at": "2026-01-05T10:00:00.000Z",
+    "activated_at": "2026-01-05T10:02:00.000Z",
+    "retired_at": None,
+}
+
+
+def model_operations(prefix: str) -> tuple[Operation, ...]:
+    """Return the operations on model versions, below `prefix`."""
+    one = f"{prefix}/models/{{name}}/versions/{{version}}"
+    changed = {200: Answer("The version as it stands now", models.ModelVersion, example=_VERSION)}
+    return (
+        Operation(
+            method="GET",
+            path=f"{prefix}/models",
+            name="listModels",
+            group=_GROUP,
+            summary="List the model versions",
+            handler=models.list_versions,
+            action=Action.MANAGE_MODELS,
+            answers={
+                200: Answer(
+                    "Every version",
+                    models.ModelVersionPage,
+                    example={"items": [_VERSION], "next_cursor": None},
+                )
+            },
+        ),
+        Operation(
+            method="GET",
+            path=one,
+            name="showModel",
+            group=_GROUP,
+            summary="Show a version, its manifest and its history",
+            handler=models.show_version,
+            action=Action.MANAGE_MODELS,
+            answers={200: Answer("The version", models.ModelVersionDetail)},
+        ),
+        Operation(
+            method="POST",
+            path=f"{one}/activate",
+            name="activateModel",
+            group=_GROUP,
+            summary="Use a version from the next picture on",
+            description=(
+                "Its golden pictures are tried through Triton first. What is under way finishes with the "
+                "version before, which stays loaded: activating that one again is how to go back."
+            ),
+            handler=models.activate_version,
+            action=Action.MANAGE_MODELS,
+            problems=(409,),
+            answers=changed,
+        ),
+        Operation(
+            method="POST",
+            path=f"{one}/deactivate",
+            name="deactivateModel",
+            group=_GROUP,
+            summary="Take a version out of use",
+            description="One that is not in use is unloaded from Triton. Its files stay.",
+            handler=models.deactivate_version,
+            action=Action.MANAGE_MODELS,
+            problems=(409,),
+            answers=changed,
+        ),
+        Operation(
+            method="DELETE",
+            path=one,
+            name="removeModel",
+            group=_GROUP,
+            summary="Give up a version that is not in use",
+            description=(
+                "It is unloaded, after the seconds that requests under way may take, and its files are "
+                "deleted. What it suggested stays, and its number is never used again."
+            ),
+            handler=models.remove_version,
+            action=Action.MANAGE_MODELS,
+            problems=(409,),
+            answers=changed,
+        ),
+    )
