@@ -79,10 +79,13 @@ class InputSpec(_Part):
 
 
 class OutputSpec(_Part):
-    """What the original graph answers: probabilities (`sigmoid` is in the graph) or `logits`, [N, L]."""
+    """What the original graph answers: `probabilities` (a sigmoid is in the graph) or `logits`, [N, L].
+
+    `sigmoid` is what `probabilities` was called at first.
+    """
 
     name: str = Field(min_length=1)
-    activation: Literal["sigmoid", "logits"]
+    activation: Literal["probabilities", "logits", "sigmoid"]
 
 
 class LabelsSpec(HashedFile):
@@ -154,7 +157,8 @@ class GoldenSpec(HashedFile):
 class Manifest(_Part):
     """A model version's manifest, schema version 1.
 
-    `model` is the graph as its family exports it; `served` the prepared graph that Triton serves.
+    `model` is the graph as its family exports it; `served` the prepared graph that Triton serves, `None`
+    until it has been prepared.
     `model_source` is what suggestions show as their source.
     """
 
@@ -169,7 +173,7 @@ class Manifest(_Part):
     output: OutputSpec
     labels: LabelsSpec
     model: HashedFile
-    served: HashedFile
+    served: HashedFile | None = None
     thresholds: ThresholdsSpec = ThresholdsSpec()
     batch: BatchSpec = BatchSpec(maximum=16, preferred=8)
     source: str = Field(min_length=1)
@@ -188,7 +192,23 @@ class Manifest(_Part):
     def files(self) -> tuple[HashedFile, ...]:
         """Return every file that the manifest vouches for."""
         golden = [part for picture in self.golden for part in (picture, picture.tensor)]
-        return (self.labels, self.model, self.served, *golden)
+        served = () if self.served is None else (self.served,)
+        return (self.labels, self.model, *served, *golden)
+
+    @property
+    def prepared(self) -> HashedFile:
+        """The prepared graph. Raises ManifestError (`not_prepared`) when there is none yet."""
+        if self.served is None:
+            raise ManifestError(
+                f"{self.name} {self.version} has no prepared graph: `tagdesk models publish` prepares it",
+                code="not_prepared",
+            )
+        return self.served
+
+    def renamed(self, name: str, version: int) -> "Manifest":
+        """Return the manifest of the same model under another name and number. Raises ManifestError."""
+        content = self.model_dump(mode="json") | {"name": name, "version": version}
+        return parse_manifest(json.dumps(content))
 
     def to_json(self) -> str:
         """Return the manifest as it is stored: indented JSON with a final newline."""
@@ -212,20 +232,25 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises ManifestError when it is missing, malformed, or not that folder's.
     """
-    path = folder / MANIFEST_NAME
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(
-            f"{MANIFEST_NAME} of {folder.parent.name}/{folder.name} cannot be read: {error}"
-        ) from error
-    manifest = parse_manifest(text)
+    manifest = read_manifest_file(folder)
     if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
         raise ManifestError(
             f"the manifest speaks of {manifest.name}/{manifest.version},"
             f" but lies in {folder.parent.name}/{folder.name}"
         )
     return manifest
+
+
+def read_manifest_file(folder: Path) -> Manifest:
+    """Return the manifest in `folder`, whatever the folder is called. Raises ManifestError when it is
+    missing or malformed."""
+    try:
+        text = (folder / MANIFEST_NAME).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(
+            f"{MANIFEST_NAME} of {folder.parent.name}/{folder.name} cannot be read: {error}"
+        ) from error
+    return parse_manifest(text)
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:

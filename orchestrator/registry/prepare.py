@@ -36,6 +36,7 @@ def prepare_version(folder: Path, manifest: Manifest) -> PreparedGraph:
         original, manifest.input, manifest.output, size=manifest.geometry.size, labels=manifest.labels.count
     )
     serialised = prepared.SerializeToString()
+    target_name = "model.onnx" if manifest.served is None else manifest.served.file
     equality = verify_graph(
         original.SerializeToString(),
         serialised,
@@ -44,8 +45,8 @@ def prepare_version(folder: Path, manifest: Manifest) -> PreparedGraph:
         size=manifest.geometry.size,
         images=[load_tensor(folder, golden) for golden in manifest.golden],
     )
-    target = folder / manifest.served.file
+    target = folder / target_name
     partial = target.with_name(target.name + ".partial")
     partial.write_bytes(serialised)
     partial.replace(target)
-    return PreparedGraph(HashedFile(file=manifest.served.file, sha256=file_sha256(target)), equality)
+    return PreparedGraph(HashedFile(file=target_name, sha256=file_sha256(target)), equality)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from orchestrator.errors import ManifestError
 from orchestrator.records import Geometry, Label, ServedModel, Thresholds, VersionState, Vocabulary, as_score
 from orchestrator.registry.manifest import Manifest
 from orchestrator.store.models import NewVersion
@@ -16,11 +15,6 @@ def new_version(manifest: Manifest, labels: Sequence[Label]) -> NewVersion:
 
     Raises ManifestError (`not_prepared`) when it has no prepared graph yet.
     """
-    if manifest.served is None:
-        raise ManifestError(
-            f"{manifest.name} {manifest.version} has no prepared graph: `tagdesk models publish` prepares it",
-            code="not_prepared",
-        )
     advice = manifest.thresholds
     return NewVersion(
         name=manifest.name,
@@ -28,7 +22,7 @@ def new_version(manifest: Manifest, labels: Sequence[Label]) -> NewVersion:
         source=manifest.model_source,
         vocabulary=manifest.vocabulary,
         priority=PRIORITY[manifest.vocabulary],
-        sha256=manifest.served.sha256,
+        sha256=manifest.prepared.sha256,
         geometry=Geometry(manifest.geometry.size, manifest.geometry.pad_colour, manifest.geometry.filter),
         labels=tuple(labels),
         general_floor=None if advice.general is None else as_score(advice.general),

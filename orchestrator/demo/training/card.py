@@ -80,7 +80,7 @@ def _facts(manifest: Manifest) -> list[str]:
         f"- Original graph (`{manifest.model.file}`): `{wants.name}` float32 {wants.layout}"
         f" {wants.channel_order}, values {low:g} to {high:g}, mean {_triple(wants.mean)},"
         f" std {_triple(wants.std)}; `{answers.name}` [N, {labels}], {answers.activation}.",
-        f"- Served graph (`{manifest.served.file}`): `image` UINT8 RGB NHWC [N, {side}, {side}, 3];"
+        f"- Served graph (`{manifest.prepared.file}`): `image` UINT8 RGB NHWC [N, {side}, {side}, 3];"
         f" `scores` float32 probabilities [N, {labels}].",
         "- Geometry: transparency on the pad colour, centred on a square of colour"
         f" {_triple(geometry.pad_colour)}, then {geometry.filter} to {geometry.size} px.",

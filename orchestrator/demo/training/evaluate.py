@@ -124,7 +124,7 @@ class _Judge:
         folders = {name: repository / name / "1" for name in ("wd14", "custom_theme")}
         self.manifests = {name: read_manifest(folder) for name, folder in folders.items()}
         self.sessions = {
-            name: open_session((folders[name] / manifest.served.file).read_bytes())
+            name: open_session((folders[name] / manifest.prepared.file).read_bytes())
             for name, manifest in self.manifests.items()
         }
         original = folders["wd14"] / self.manifests["wd14"].model.file
