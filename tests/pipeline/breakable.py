@@ -12,17 +12,17 @@ from colours import SIZE
 from onnx import TensorProto, helper, numpy_helper
 
 RED_LIMIT = 0.9
-"""Where a picture's mean red is above this, the model breaks: `picture(255, …)` does it."""
 
-ENDLESS = 2**62
-SLOW_STEPS = 4_000_000
+ENDLESS_STEPS = 2**62
+SLOW_STEPS = 1_200_000
+"""Most of a second's work of one core."""
 
 _CONFIG = """
 name: "{name}"
 backend: "onnxruntime"
 max_batch_size: 8
 input [{{ name: "image" data_type: TYPE_UINT8 dims: [{size}, {size}, 3] }}]
-output [{{ name: "scores" data_type: TYPE_FP32 dims: [-1] }}]
+output [{{ name: "scores" data_type: TYPE_FP32 dims: [{labels}] }}]
 instance_group [{{ count: 1 kind: KIND_AUTO }}]
 dynamic_batching {{ priority_levels: 2 default_priority_level: 1 }}
 parameters {{ key: "intra_op_thread_count" value {{ string_value: "1" }} }}
@@ -40,18 +40,28 @@ class Breakage(StrEnum):
 
 
 def write_breakable(
-    repository: Path, name: str, breakage: Breakage, versions: tuple[int, ...] = (1,)
+    repository: Path,
+    name: str,
+    breakage: Breakage,
+    versions: tuple[int, ...] = (1,),
+    limit: float = RED_LIMIT,
 ) -> None:
-    """Write a model of three labels (red, green, blue: the mean of that channel)."""
-    model = _graph(name, breakage)
+    """Write, or write anew, a model of three labels (red, green, blue: the mean of that channel).
+
+    It breaks where a picture's mean red is above `limit`; that of a probe is 0.5.
+    """
+    model = _graph(name, breakage, limit)
+    # A server that works out the shape of an output wants the configuration to say the same.
+    known = breakage in {Breakage.NOT_FINITE, Breakage.NOT_PROBABILITIES}
+    labels = 3 if known else -1
     for version in versions:
         folder = repository / name / str(version)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         onnx.save(model, folder / "model.onnx")
-    (repository / name / "config.pbtxt").write_text(_CONFIG.format(name=name, size=SIZE))
+    (repository / name / "config.pbtxt").write_text(_CONFIG.format(name=name, size=SIZE, labels=labels))
 
 
-def _graph(name: str, breakage: Breakage) -> onnx.ModelProto:
+def _graph(name: str, breakage: Breakage, limit: float) -> onnx.ModelProto:
     """image UINT8 [N, S, S, 3] → mean RGB in 0 … 1; `broken` is a scalar: one picture is too red."""
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
@@ -65,7 +75,7 @@ def _graph(name: str, breakage: Breakage) -> onnx.ModelProto:
         "axes": np.array([1, 2], np.int64),
         "full": np.array(255, np.float32),
         "zero": np.array(0, np.int64),
-        "limit": np.array(RED_LIMIT, np.float32),
+        "limit": np.array(limit, np.float32),
     }
     match breakage:
         case Breakage.NOT_FINITE | Breakage.NOT_PROBABILITIES:
@@ -80,7 +90,7 @@ def _graph(name: str, breakage: Breakage) -> onnx.ModelProto:
                 helper.make_node("Slice", ["rgb", "start", "end", "axis"], ["scores"]),
             ]
         case Breakage.ENDLESS | Breakage.SLOW:
-            steps = ENDLESS if breakage is Breakage.ENDLESS else SLOW_STEPS
+            steps = ENDLESS_STEPS if breakage is Breakage.ENDLESS else SLOW_STEPS
             constants |= {"many": np.array(steps, np.int64), "one": np.array(1, np.int64)}
             constants |= {"go": np.array(True)}
             nodes += [

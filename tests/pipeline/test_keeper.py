@@ -1,11 +1,10 @@
 """The keeper's parts: one leader at a time, and a Triton that serves what the database names."""
 
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
-import psutil
 import pytest
 from services import RunningTriton
+from stubs import kill_stubs
 from world import World, register_colours, until
 
 from orchestrator.errors import InferenceUnavailable, StoreUnavailable
@@ -160,16 +159,3 @@ async def active(world: World):
 async def settled(reconciler: Reconciler) -> bool:
     await until(reconciler.reconcile, "triton serves what the database names")
     return True
-
-
-def kill_stubs(repository: Path, model: str) -> None:
-    """Kill every backend process that serves `model`, also one that an unload has not ended yet."""
-    folder = str(repository / model)
-    stubs = [
-        process
-        for process in psutil.process_iter(["name", "cmdline"])
-        if "stub" in process.info["name"] and any(folder in part for part in process.info["cmdline"] or ())
-    ]
-    assert stubs, f"no backend process of {model}"
-    for stub in stubs:
-        stub.kill()

@@ -15,10 +15,17 @@ from orchestrator.errors import (
 from orchestrator.pipeline.retries import LONGEST_DELAY, judge
 
 PERMANENT = [FetchError("gone", code="not_found"), DecodeError("no picture", code="not_an_image")]
-OUTAGES = [InferenceUnavailable("down"), StoreUnavailable("down")]
+OUTAGES = [
+    InferenceUnavailable("down"),
+    InferenceUnavailable("busy", code="inference_timeout"),
+    InferenceUnavailable("not loaded", code="model_not_served"),
+    StoreUnavailable("down"),
+]
 COUNTED = [
     (FetchUnavailable("503"), "fetch_unavailable"),
     (InferenceRejected("shape", code="scores_misshapen"), "scores_misshapen"),
+    (InferenceUnavailable("the stub died", code="inference_internal"), "inference_internal"),
+    (InferenceUnavailable("it hangs", code="model_hung"), "model_hung"),
     (TimeoutError(), "analysis_timeout"),
     (ZeroDivisionError("our mistake"), "internal_error"),
 ]
@@ -47,6 +54,13 @@ def test_other_errors_end_the_image_with_the_last_try(error: Exception, code: st
     assert almost.counted
     assert last.retry_in is None
     assert almost.failure.code == last.failure.code == code
+
+
+def test_images_that_met_a_hanging_version_come_back_when_it_may_be_mended_and_not_all_at_once():
+    hung = InferenceUnavailable("it hangs", code="model_hung")
+    delays = [judge(hung, attempts=1, max_attempts=5, base=2.0).retry_in or 0 for _ in range(50)]
+    assert all(16 <= delay <= 32 for delay in delays)
+    assert max(delays) - min(delays) > 2
 
 
 def test_an_unexpected_error_tells_people_no_internals():

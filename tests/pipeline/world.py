@@ -114,8 +114,11 @@ class World:
         return {tag_id: int(amount) for tag_id, amount in rows}
 
 
-async def found(store: Store, settings: Settings, *, active: bool = True) -> World:
-    """Create a user, the tags red (mapped), green (mapped at half weight), bright, and both models."""
+async def found(store: Store, settings: Settings, *, active: bool = True, rgb: str = "colours") -> World:
+    """Create a user, the tags red (mapped), green (mapped at half weight), bright, and two models.
+
+    `rgb`: the name of the one that sees red, green and blue. The other is `shades`.
+    """
 
     async def create(tx: Transaction) -> User:
         user = await users.create(tx, name="ada", role=Role.UPLOADER, external_id=None)
@@ -130,7 +133,7 @@ async def found(store: Store, settings: Settings, *, active: bool = True) -> Wor
             ],
             actor_id=user.id,
         )
-        await register_colours(tx, 1, active=active)
+        await register_rgb(tx, rgb, 1, active=active)
         await register_shades(tx, active=active)
         return user
 
@@ -139,10 +142,15 @@ async def found(store: Store, settings: Settings, *, active: bool = True) -> Wor
 
 async def register_colours(tx: Transaction, version: int, *, active: bool, labels: int = 3) -> int:
     """Register a version of `colours`; with more labels than three it no longer fits what Triton serves."""
+    return await register_rgb(tx, "colours", version, active=active, labels=labels)
+
+
+async def register_rgb(tx: Transaction, name: str, version: int, *, active: bool, labels: int = 3) -> int:
+    """Register a version of a model that sees red, green and blue."""
     names = ("red", "green", "blue", "infrared")[:labels]
     return await _register(
         tx,
-        "colours",
+        name,
         version,
         Vocabulary.DANBOORU,
         tuple(Label(index, name, LabelCategory.GENERAL) for index, name in enumerate(names)),

@@ -1,0 +1,472 @@
+"""Versions that break while they run: found, named, started afresh, and never believed."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from breakable import Breakage, write_breakable
+from colours import SIZE, picture, write_repository
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+from services import RunningTriton
+from stubs import stubs
+from world import (
+    GREEN,
+    RED,
+    World,
+    analyse_until_settled,
+    found,
+    opened,
+    register_colours,
+    register_rgb,
+    until,
+)
+
+from orchestrator.api.health import Readiness
+from orchestrator.errors import InferenceRejected, TagdeskError
+from orchestrator.inference.client import TritonClient
+from orchestrator.inference.watch import Pace
+from orchestrator.pipeline import Pipeline
+from orchestrator.reconciler import Reconciler
+from orchestrator.records import ImageFailure, ImageState, Priority, ServedModel
+from orchestrator.resources import Resources
+from orchestrator.settings import Settings
+from orchestrator.store import images, models
+from orchestrator.store.transaction import Transaction
+from orchestrator.store.unit_of_work import Store
+from orchestrator.telemetry import MetricName, Metrics, render_metrics
+
+pytestmark = pytest.mark.anyio
+
+LIVE = Priority.LIVE
+HASTY = Pace(interval=0.3, deadline=2.0, patience=4.0)
+MENDED_WITHIN = 60.0
+WRONG_ANSWERS = {
+    Breakage.NOT_FINITE: "scores_not_finite",
+    Breakage.NOT_PROBABILITIES: "scores_not_probabilities",
+    Breakage.MISSHAPEN: "scores_misshapen",
+}
+
+
+@pytest.fixture(scope="session")
+def breaking_server(
+    triton_serving: Callable[[Path, str], RunningTriton], tmp_path_factory: pytest.TempPathFactory
+) -> RunningTriton:
+    """A Triton over models that break, two versions of each, and `colours` and `shades`, which do not."""
+    repository = tmp_path_factory.mktemp("breaking")
+    write_repository(repository)
+    for breakage in Breakage:
+        write_breakable(repository, breakage, breakage, versions=(1, 2))
+    return triton_serving(repository, "breaking")
+
+
+@pytest.fixture
+def breaking_settings(settings: Settings, breaking_server: RunningTriton) -> Settings:
+    """A hasty installation's: three tries, and two seconds for an answer."""
+    return settings.model_copy(
+        update={
+            "triton_url": breaking_server.url,
+            "triton_admin_key": SecretStr(breaking_server.admin_key),
+            "model_repository": breaking_server.repository,
+            "inference_timeout": 2.0,
+            "max_attempts": 3,
+            "retry_base": 0.1,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A board with a model that breaks and `shades`, a worker's resources and a keeper's reconciler."""
+
+    world: World
+    resources: Resources
+    reconciler: Reconciler
+    metrics: Metrics
+    breakage: Breakage
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self.resources.pipeline
+
+    @property
+    def triton(self) -> TritonClient:
+        return self.resources.triton
+
+    async def model(self, name: str, version: int = 1) -> ServedModel:
+        """Return a version as workers see it."""
+        loaded = await self.world.store.read(lambda tx: models.loaded(tx, self.world.settings))
+        return next(model for model in loaded if (model.name, model.version) == (name, version))
+
+    async def done(self, image_id: int) -> bool:
+        """Offer an image to the pipeline, as the sweeper would; whether it is done."""
+        await self.pipeline.analyse_images([image_id], LIVE)
+        return await self.world.state(image_id) is ImageState.DONE
+
+    async def healthy(self) -> bool:
+        """Whether the keeper found every version well when it last asked."""
+        return set(sample(self.metrics, MetricName.MODEL_HEALTHY).values()) == {1.0}
+
+    def reloads(self) -> dict[str, float]:
+        """Return how many reloads each model had."""
+        counted = sample(self.metrics, MetricName.MODEL_LOADS)
+        return {labels[1]: value for labels, value in counted.items() if "reload" in labels}
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Have the keeper at work for the length of the block."""
+        stop = asyncio.Event()
+
+        async def keep() -> None:
+            while not stop.is_set():
+                await self.reconciler.reconcile()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), 0.1)
+
+        task = asyncio.create_task(keep())
+        try:
+            yield
+        finally:
+            stop.set()
+            await task
+
+
+@pytest.fixture
+async def install(
+    breaking_settings: Settings, breaking_server: RunningTriton
+) -> AsyncIterator[Callable[..., object]]:
+    """Returns a function that founds a board on one breakage, with Triton serving what the board names."""
+    store = await Store.connect(breaking_settings)
+    breakages: list[Breakage] = []
+    async with opened(breaking_settings) as resources:
+
+        async def make(breakage: Breakage, *, versions: int = 1, pace: Pace = HASTY) -> Installation:
+            breakages.append(breakage)
+            world = await found(store, breaking_settings, rgb=breakage)
+            for version in range(2, versions + 1):
+                await load_also(store, breakage, version)
+            metrics = Metrics.create()
+            reconciler = Reconciler(breaking_settings, store, resources.triton, metrics, pace)
+            made = Installation(world, resources, reconciler, metrics, breakage)
+            await until(reconciler.reconcile, "every version answers", timeout=MENDED_WITHIN)
+            return made
+
+        yield make
+    await store.close()
+    for breakage in breakages:
+        # What hangs outlives its unload, and computes for ever.
+        for stub in stubs(breaking_server.repository, breakage):
+            with suppress(psutil.NoSuchProcess):
+                stub.kill()
+    async with TritonClient(breaking_server.url, admin_key=breaking_server.admin_key) as client:
+        for breakage in breakages:
+            await client.unload(breakage)
+
+
+Install = Callable[..., object]
+
+
+async def load_also(store: Store, name: str, version: int) -> None:
+    """Register a version that Triton shall serve, without a say in what is suggested."""
+
+    async def add(tx: Transaction) -> None:
+        await models.set_loaded(tx, await register_rgb(tx, name, version, active=False), True)
+
+    await store.write(add)
+
+
+def sample(metrics: Metrics, name: MetricName) -> dict[tuple[str, ...], float]:
+    """Return a metric's samples by the values of their labels, in the labels' order."""
+    body, _ = render_metrics(metrics)
+    return {
+        tuple(value for _, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(body.decode())
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+async def stored(world: World, image_id: int) -> int:
+    """Return how many rows there are of what models saw in an image."""
+    rows = await world.store.read(
+        lambda tx: tx.fetch_rows(
+            "SELECT (SELECT COUNT(*) FROM analyses WHERE image_id = :id)"
+            " + (SELECT COUNT(*) FROM raw_predictions WHERE image_id = :id)"
+            " + (SELECT COUNT(*) FROM suggestions WHERE image_id = :id)",
+            id=image_id,
+        )
+    )
+    return int(rows[0][0])
+
+
+def red_tensor() -> np.ndarray:
+    tensor = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    tensor[..., 0] = 255
+    return tensor
+
+
+class TestAnswersThatAreNone:
+    @pytest.mark.parametrize(("breakage", "code"), WRONG_ANSWERS.items())
+    async def test_a_picture_that_breaks_a_model_is_tried_again_and_then_failed_with_nothing_stored(
+        self, install: Install, breakage: Breakage, code: str
+    ):
+        # Given a version that answers its probes well, and breaks on a picture
+        board = await install(breakage)
+        breaking = await board.world.add(picture(*RED))
+        other = await board.world.add(picture(*GREEN))
+        # When it is analysed for the first time
+        await board.pipeline.analyse_images([breaking], LIVE)
+        await board.pipeline.analyse_images([other], LIVE)
+        # Then it waits for another try, while pictures that the model can see are done
+        image = await board.world.image(breaking)
+        assert (image.state, image.attempts) == (ImageState.QUEUED, 1)
+        assert await board.world.suggested(other) == {"green": 5_000}
+        # And in the end it says what was wrong, by version; of no model is anything kept
+        image = await analyse_until_settled(board.world, board.pipeline, breaking)
+        assert (image.state, image.attempts) == (ImageState.FAILED, 3)
+        assert image.failure == ImageFailure(code, image.failure.detail)
+        assert f"{breakage} version 1" in image.failure.detail
+        assert await stored(board.world, breaking) == 0
+        counted = sample(board.resources.metrics, MetricName.BROKEN_ANSWERS)
+        assert counted == {(breakage, code, "1"): 3}
+
+    async def test_a_failed_picture_can_be_tried_again_with_a_version_that_sees_it(self, install: Install):
+        board = await install(Breakage.NOT_FINITE)
+        image_id = await board.world.add(picture(*RED))
+        await analyse_until_settled(board.world, board.pipeline, image_id)
+
+        # When another model takes its place, and the image is tried again
+        async def replace(tx: Transaction) -> None:
+            old = await models.find(tx, board.breakage, 1)
+            await models.retire(tx, old.id)
+            await register_colours(tx, 1, active=True)
+            assert await images.requeue(tx, image_id, explicit=False, priority=LIVE)
+
+        await board.world.store.write(replace)
+        async with board.kept():
+            await until(lambda: board.done(image_id), "the image is done", timeout=MENDED_WITHIN)
+        assert await board.world.suggested(image_id) == {"red": 10_000}
+
+    async def test_a_picture_that_nobody_stores_is_refused_too(self, install: Install):
+        board = await install(Breakage.NOT_FINITE)
+        with pytest.raises(InferenceRejected) as refusal:
+            await board.pipeline.analyze_bytes(picture(*RED))
+        assert refusal.value.code == "scores_not_finite"
+
+    async def test_a_version_that_breaks_on_its_probe_is_loaded_afresh_from_its_file(
+        self, install: Install, breaking_server: RunningTriton
+    ):
+        # Given a version that was loaded with weights that are good for nothing
+        board = await install(Breakage.NOT_FINITE)
+        write_breakable(breaking_server.repository, board.breakage, board.breakage, limit=0.3)
+        await board.triton.reload(board.breakage, 1, [1], repository=breaking_server.repository)
+        # When the file is as it should be
+        write_breakable(breaking_server.repository, board.breakage, board.breakage)
+        waiting = await board.world.add(picture(*GREEN))
+        model = await board.model(board.breakage)
+        with pytest.raises(InferenceRejected):
+            await board.triton.probe(model)
+        # Then the version is named as what it is
+        ready = await Readiness(board.resources).ask()
+        assert not ready.ready
+        broken = [(one.name, one.version, one.code) for one in ready.inference.models if not one.ready]
+        assert broken == [(board.breakage, 1, "scores_not_finite")]
+        # And the keeper mends it
+        async with board.kept():
+            await until(lambda: board.done(waiting), "the image is done", timeout=MENDED_WITHIN)
+            await until(board.healthy, "every version is healthy", timeout=MENDED_WITHIN)
+        assert board.reloads() == {board.breakage: 1}
+
+    async def test_what_a_reload_does_not_mend_is_reloaded_ever_more_rarely_and_alone(self, install: Install):
+        # Given a registered version with a label more than the served graph has scores
+        board = await install(Breakage.SLOW)
+
+        async def misregister(tx: Transaction) -> None:
+            await models.set_loaded(tx, await register_rgb(tx, "colours", 2, active=False, labels=4), True)
+
+        await board.world.store.write(misregister)
+        # When the keeper has asked it often
+        broken = ("colours", "scores_misshapen", "2")
+
+        async def asked_often() -> bool:
+            return sample(board.metrics, MetricName.BROKEN_ANSWERS).get(broken, 0) >= 6
+
+        async with board.kept():
+            began = time.monotonic()
+            await until(asked_often, "the keeper asks six times", timeout=MENDED_WITHIN)
+            took = time.monotonic() - began
+        # Then it was reloaded once at first and then with pauses that double: 0, 2, 6, 14 seconds
+        assert 1 <= board.reloads()["colours"] <= 2 + took / 4
+        assert board.reloads().keys() == {"colours"}
+        health = sample(board.metrics, MetricName.MODEL_HEALTHY)
+        assert health == {("colours", "2"): 0, (board.breakage, "1"): 1, ("shades", "1"): 1}
+
+
+class TestBackendsThatEnd:
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+    async def test_only_the_version_itself_is_started_afresh_and_no_image_is_lost(
+        self, install: Install, breaking_server: RunningTriton, number: signal.Signals
+    ):
+        # Given two versions of a name, the second asked all the time
+        board = await install(Breakage.NOT_FINITE, versions=2)
+        sibling = await board.model(board.breakage, 2)
+        answers, refusals = 0, []
+        stop = asyncio.Event()
+
+        async def keep_asking() -> None:
+            nonlocal answers
+            while not stop.is_set():
+                try:
+                    await board.triton.probe(sibling, deadline=10)
+                    answers += 1
+                except TagdeskError as error:
+                    refusals.append(error)
+
+        asking = asyncio.create_task(keep_asking())
+        # When the process of the first is killed, or stops answering
+        (stub,) = stubs(breaking_server.repository, board.breakage, 1)
+        stub.send_signal(number)
+        image_id = await board.world.add(picture(*GREEN))
+        await board.pipeline.analyse_images([image_id], LIVE)
+        # Then an image that met it waits, and health and metrics name the version
+        image = await board.world.image(image_id)
+        assert (image.state, image.attempts) == (ImageState.QUEUED, 1)
+        assert image.failure is not None
+        assert image.failure.code == "inference_internal"
+        ready = await Readiness(board.resources).ask()
+        (broken,) = [one for one in ready.inference.models if not one.ready]
+        assert (broken.name, broken.version, broken.code) == (board.breakage, 1, "inference_internal")
+        # And when the keeper comes by, it is started afresh and the image done
+        async with board.kept():
+            await until(lambda: board.done(image_id), "the image is done", timeout=MENDED_WITHIN)
+            await until(board.healthy, "every version is healthy", timeout=MENDED_WITHIN)
+        stop.set()
+        await asking
+        assert await board.world.suggested(image_id) == {"green": 5_000}
+        assert board.reloads() == {board.breakage: 1}
+        # While the other version never stopped
+        assert answers > 0
+        assert refusals == []
+
+    async def test_an_image_waits_for_a_version_that_is_not_loaded_without_losing_a_try(
+        self, install: Install
+    ):
+        board = await install(Breakage.NOT_FINITE)
+        await board.triton.unload(board.breakage)
+        image_id = await board.world.add(picture(*GREEN))
+        await board.pipeline.analyse_images([image_id], LIVE)
+        image = await board.world.image(image_id)
+        assert (image.state, image.attempts) == (ImageState.QUEUED, 0)
+        assert image.failure is not None
+        assert image.failure.code == "model_not_served"
+        async with board.kept():
+            await until(lambda: board.done(image_id), "the image is done", timeout=MENDED_WITHIN)
+        assert (await board.world.image(image_id)).attempts == 1
+
+
+class TestVersionsThatHang:
+    async def test_a_version_that_computes_for_ever_is_started_afresh(self, install: Install):
+        # Given a version that never comes back from a picture
+        board = await install(Breakage.ENDLESS, versions=2)
+        image_id = await board.world.add(picture(*RED))
+        await board.pipeline.analyse_images([image_id], LIVE)
+        image = await board.world.image(image_id)
+        assert (image.state, image.attempts) == (ImageState.QUEUED, 1)
+        assert image.failure is not None
+        assert image.failure.code == "model_hung"
+        # When another image comes while the keeper is at work
+        other = await board.world.add(picture(*GREEN))
+        async with board.kept():
+            await until(lambda: board.done(other), "the other image is done", timeout=MENDED_WITHIN)
+            await until(board.healthy, "every version is healthy", timeout=MENDED_WITHIN)
+        # Then it was done after a reload, which Triton's count alone asked for
+        assert board.reloads() == {board.breakage: 1}
+        counted = sample(board.metrics, MetricName.BROKEN_ANSWERS)
+        assert counted[board.breakage, "model_hung", "1"] == 1
+        assert {labels[::2] for labels in counted} == {(board.breakage, "1")}
+
+    async def test_a_picture_that_hangs_a_version_every_time_fails_in_the_end(self, install: Install):
+        board = await install(Breakage.ENDLESS)
+        image_id = await board.world.add(picture(*RED))
+        async with board.kept():
+
+            async def failed() -> bool:
+                await board.pipeline.analyse_images([image_id], LIVE)
+                return await board.world.state(image_id) is ImageState.FAILED
+
+            await until(failed, "the image fails", timeout=2 * MENDED_WITHIN)
+            await until(board.healthy, "every version is healthy", timeout=MENDED_WITHIN)
+        image = await board.world.image(image_id)
+        assert image.failure is not None
+        assert (image.failure.code, image.attempts) == ("model_hung", 3)
+        assert await stored(board.world, image_id) == 0
+
+    async def test_a_version_that_is_only_slow_is_left_alone(
+        self, install: Install, breaking_server: RunningTriton
+    ):
+        # Given a version that is kept busy with pictures that take it longer than a probe may take
+        pace = Pace(interval=0.1, deadline=0.3, patience=3.0)
+        board = await install(Breakage.SLOW, pace=pace)
+        model = await board.model(board.breakage)
+        before = stubs(breaking_server.repository, board.breakage)
+        stop = asyncio.Event()
+
+        async def keep_busy() -> None:
+            while not stop.is_set():
+                await board.triton.infer(model, red_tensor(), deadline=60)
+
+        busy = [asyncio.create_task(keep_busy()) for _ in range(2)]
+        silent = (board.breakage, "inference_timeout", "1")
+        began = time.monotonic()
+
+        async def silent_for_long() -> bool:
+            unanswered = sample(board.metrics, MetricName.BROKEN_ANSWERS).get(silent, 0)
+            return unanswered >= 10 and time.monotonic() - began > 2 * pace.patience
+
+        # When probes of it have gone unanswered for longer than a version may be silent
+        async with board.kept():
+            await until(silent_for_long, "probes go unanswered for long", timeout=MENDED_WITHIN)
+            # Then it was not reloaded, for it computed all the time
+            assert board.reloads() == {}
+            assert stubs(breaking_server.repository, board.breakage) == before
+            stop.set()
+            await asyncio.gather(*busy)
+            await until(board.healthy, "every version is healthy", timeout=MENDED_WITHIN)
+
+    async def test_an_image_that_a_busy_version_had_no_time_for_loses_no_try(self, install: Install):
+        # Given a version that is known to be slow, and has more to do than an answer may take
+        board = await install(Breakage.SLOW)
+        model = await board.model(board.breakage)
+        hasty = board.world.settings.model_copy(update={"inference_timeout": 0.2})
+        stop = asyncio.Event()
+        computed = 0
+
+        async def keep_busy() -> None:
+            nonlocal computed
+            while not stop.is_set():
+                await board.triton.infer(model, red_tensor(), deadline=60)
+                computed += 1
+
+        async def known() -> bool:
+            return computed >= 4
+
+        busy = [asyncio.create_task(keep_busy()) for _ in range(2)]
+        await until(known, "some slow pictures are done", timeout=MENDED_WITHIN)
+        # When an image meets it
+        image_id = await board.world.add(picture(*GREEN))
+        async with opened(hasty) as resources:
+            await resources.pipeline.analyse_images([image_id], LIVE)
+        # Then the image waits with all its tries
+        image = await board.world.image(image_id)
+        stop.set()
+        await asyncio.gather(*busy)
+        assert (image.state, image.attempts) == (ImageState.QUEUED, 0)
+        assert image.failure is not None
+        assert image.failure.code == "inference_timeout"
