@@ -1,8 +1,13 @@
 """Graph preparation: one wire format for every model.
 
 Whatever a family wants, its prepared graph takes `image`, UINT8 RGB NHWC [N, S, S, 3], and gives `scores`,
-float32 probabilities [N, L]. Cast, channel flip, normalisation, layout and sigmoid become part of the graph,
-so a client knows nothing but geometry (DESIGN 3, "One wire format for every model").
+float32 probabilities [N, L], and `embedding`, float32 [N, D], where the manifest names one. Cast, channel flip,
+normalisation, layout and sigmoid become part of the graph, so a client knows nothing but geometry (DESIGN 3,
+"One wire format for every model").
+
+One config.pbtxt serves every version of a model, and Triton compares its dimensions with the graph's exactly.
+So the graph does not say how many labels it has: an operator whose result's size no shape inference knows
+(Compress, by a constant that keeps everything) stands before `scores`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,37 +22,60 @@ from orchestrator.registry.manifest import InputSpec, OutputSpec
 
 SERVED_INPUT = "image"
 SERVED_OUTPUT = "scores"
+SERVED_EMBEDDING = "embedding"
+
+OLDEST_OPSET = 9
+"""Compress exists since then; Mul and Add broadcast since 7."""
+OLDEST_IR = 4
+"""Initializers need not be inputs since then."""
 
 _INNER = "original/"
-_OLDEST_OPSET = 7  # Mul and Add broadcast since then
-_OLDEST_IR = 4  # initializers need not be inputs since then
+_OPEN_DIMENSIONS = {SERVED_OUTPUT: "labels", SERVED_EMBEDDING: "features"}
 _FLOATS = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
 
 
 def prepare_graph(
-    original: onnx.ModelProto, input_spec: InputSpec, output_spec: OutputSpec, *, size: int, labels: int
+    original: onnx.ModelProto,
+    input_spec: InputSpec,
+    output_spec: OutputSpec,
+    *,
+    size: int,
+    labels: int,
+    batched: bool = True,
 ) -> onnx.ModelProto:
-    """Return `original` with the one wire format; `original` itself is left alone.
+    """Return `original` with the one wire format; `original` itself is left alone, its data must be in it.
 
     The original must have the one float input and the float output that the specs name, with dimensions that
-    admit [N, size, size, 3] (or NCHW) and [N, labels]. A fixed batch is opened; `verify_graph` finds out
-    whether the inside bears that. Raises GraphPreparationError.
+    admit [N, size, size, 3] (or NCHW) and [N, labels]. With `batched`, a fixed batch is opened: `verify_graph`
+    finds out whether the inside bears that. Without, the graph says that it takes any batch, as Triton wants
+    it, and takes one picture at a time. Raises GraphPreparationError.
     """
     _check_versions(original)
     inner_input = _find_input(original, input_spec, size)
     inner_output = _find_output(original, output_spec, labels)
+    _check_embedding(original, output_spec)
     # A prefix on every inner name: neither `image`, `scores` nor our own names can collide with any.
     model = compose.add_prefix(original, _INNER)
     graph = model.graph
-    head, constants = _input_nodes(input_spec, inner_input.type.tensor_type.elem_type)
-    tail = _output_nodes(output_spec, inner_output.type.tensor_type.elem_type)
+    head = _input_chain(input_spec, inner_input.type.tensor_type.elem_type, None if batched else size)
+    tails = [_scores_chain(output_spec, inner_output.type.tensor_type.elem_type, labels)]
+    if output_spec.embedding is not None:
+        tails.append(_embedding_chain(output_spec.embedding))
+    if not batched:
+        for tail in tails:
+            tail.step("Compress", np.array([True]), axis=0)
     body = list(graph.node)
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
-    graph.node.extend([*head, *body, *tail])
-    graph.initializer.extend(constants)
+    graph.node.extend([*head.ending(_INNER + input_spec.name), *body])
+    graph.initializer.extend(head.constants)
     graph.input.append(helper.make_tensor_value_info(SERVED_INPUT, TensorProto.UINT8, ["N", size, size, 3]))
-    graph.output.append(helper.make_tensor_value_info(SERVED_OUTPUT, TensorProto.FLOAT, ["N", labels]))
-    model.producer_name, model.producer_version = "tagdesk graph preparation", "1"
+    for tail in tails:
+        graph.node.extend(tail.ending(tail.name))
+        graph.initializer.extend(tail.constants)
+        graph.output.append(
+            helper.make_tensor_value_info(tail.name, TensorProto.FLOAT, ["N", _OPEN_DIMENSIONS[tail.name]])
+        )
+    model.producer_name, model.producer_version = "tagdesk graph preparation", "2"
     try:
         onnx.checker.check_model(model, full_check=model.ByteSize() < onnx.checker.MAXIMUM_PROTOBUF)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -55,13 +83,27 @@ def prepare_graph(
     return model
 
 
+def fixed_batch(model: onnx.ModelProto, spec: InputSpec) -> int | None:
+    """Return the number of pictures that a graph insists on; None when it takes any."""
+    for entry in model.graph.input:
+        if entry.name == spec.name and entry.type.tensor_type.shape.dim:
+            first = entry.type.tensor_type.shape.dim[0]
+            return first.dim_value if first.HasField("dim_value") else None
+    return None
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of ONNX's own operators that a graph uses; 0 for none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
 def _check_versions(model: onnx.ModelProto) -> None:
-    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    if opset < _OLDEST_OPSET:
-        raise GraphPreparationError(f"the graph's opset is {opset}; at least {_OLDEST_OPSET} is needed")
-    if model.ir_version < _OLDEST_IR:
+    opset = opset_of(model)
+    if opset < OLDEST_OPSET:
+        raise GraphPreparationError(f"the graph's opset is {opset}; at least {OLDEST_OPSET} is needed")
+    if model.ir_version < OLDEST_IR:
         raise GraphPreparationError(
-            f"the graph's IR version is {model.ir_version}; at least {_OLDEST_IR} is needed"
+            f"the graph's IR version is {model.ir_version}; at least {OLDEST_IR} is needed"
         )
 
 
@@ -88,6 +130,13 @@ def _find_output(model: onnx.ModelProto, spec: OutputSpec, labels: int) -> onnx.
     return found
 
 
+def _check_embedding(model: onnx.ModelProto, spec: OutputSpec) -> None:
+    if spec.embedding is not None and not any(spec.embedding in node.output for node in model.graph.node):
+        raise GraphPreparationError(
+            f"no node of the graph gives '{spec.embedding}', which the manifest names as the embedding"
+        )
+
+
 def _check_tensor(what: str, entry: onnx.ValueInfoProto, expected: Sequence[int | None]) -> None:
     """`None` in `expected`, and a symbolic dimension in the graph, admit any number."""
     tensor = entry.type.tensor_type
@@ -110,62 +159,73 @@ def _shape(dims: Sequence[int | None]) -> str:
     return "[" + ", ".join("N" if dim is None else str(dim) for dim in dims) + "]"
 
 
-def _input_nodes(spec: InputSpec, element: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """From `image` to the original's input: flip (while still bytes), cast, scale and shift, transpose."""
-    nodes: list[onnx.NodeProto] = []
-    constants: list[onnx.TensorProto] = []
-    target = _INNER + spec.name
-    current = SERVED_INPUT
+class _Chain:
+    """Operators one after another, from the tensor `start` on; `name` tells their names from other chains'."""
 
-    def step(operator: str, *constant: NDArray[np.generic], **attributes: int | list[int]) -> None:
-        nonlocal current
-        names = [f"prepare/{operator}_{len(nodes)}_constant" for _ in constant]
-        constants.extend(
+    def __init__(self, name: str, start: str) -> None:
+        self.name = name
+        self.constants: list[onnx.TensorProto] = []
+        self._nodes: list[onnx.NodeProto] = []
+        self._current = start
+
+    def step(self, operator: str, *constant: NDArray[np.generic], **attributes: int | list[int]) -> None:
+        """Put `operator` behind what is there, with `constant` as its further inputs."""
+        result = f"prepare/{self.name}/{operator}_{len(self._nodes)}"
+        names = [f"{result}_constant" for _ in constant]
+        self.constants.extend(
             numpy_helper.from_array(value, name) for value, name in zip(constant, names, strict=True)
         )
-        result = f"prepare/{operator}_{len(nodes)}"
-        nodes.append(_node(operator, [current, *names], result, attributes))
-        current = result
+        node = helper.make_node(operator, [self._current, *names], [result], name=result)
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        self._nodes.append(node)
+        self._current = result
 
+    def ending(self, result: str) -> list[onnx.NodeProto]:
+        """Return the nodes; the last one gives the tensor `result`."""
+        self._nodes[-1].output[0] = result
+        return self._nodes
+
+
+def _input_chain(spec: InputSpec, element: int, single: int | None) -> _Chain:
+    """From `image` to the original's input: flip (while still bytes), cast, scale and shift, transpose.
+
+    `single`: the size when no more than one picture is taken.
+    """
+    chain = _Chain("input", SERVED_INPUT)
+    if single is not None:
+        chain.step("Reshape", np.array([1, single, single, 3], np.int64))
     if spec.channel_order == "BGR":
-        step("Gather", np.array([2, 1, 0], np.int64), axis=3)
-    step("Cast", to=TensorProto.FLOAT)
+        chain.step("Gather", np.array([2, 1, 0], np.int64), axis=3)
+    chain.step("Cast", to=TensorProto.FLOAT)
     scale, shift = affine(spec)
     if not np.array_equal(scale, np.ones(3, np.float32)):
-        step("Mul", scale)
+        chain.step("Mul", scale)
     if shift.any():
-        step("Add", shift)
+        chain.step("Add", shift)
     if spec.layout == "NCHW":
-        step("Transpose", perm=[0, 3, 1, 2])
+        chain.step("Transpose", perm=[0, 3, 1, 2])
     if element == TensorProto.FLOAT16:
-        step("Cast", to=TensorProto.FLOAT16)
-    nodes[-1].output[0] = target
-    return nodes, constants
+        chain.step("Cast", to=TensorProto.FLOAT16)
+    return chain
 
 
-def _output_nodes(spec: OutputSpec, element: int) -> list[onnx.NodeProto]:
+def _scores_chain(spec: OutputSpec, element: int, labels: int) -> _Chain:
     """From the original's output to `scores`."""
-    operators: list[tuple[str, dict[str, int | list[int]]]] = []
+    chain = _Chain(SERVED_OUTPUT, _INNER + spec.name)
     if element == TensorProto.FLOAT16:
-        operators.append(("Cast", {"to": TensorProto.FLOAT}))
+        chain.step("Cast", to=TensorProto.FLOAT)
     if spec.activation == "logits":
-        operators.append(("Sigmoid", {}))
-    operators = operators or [("Identity", {})]
-    nodes, current = [], _INNER + spec.name
-    for i, (operator, attributes) in enumerate(operators):
-        result = SERVED_OUTPUT if i == len(operators) - 1 else f"answer/{operator}_{i}"
-        nodes.append(_node(operator, [current], result, attributes))
-        current = result
-    return nodes
+        chain.step("Sigmoid")
+    chain.step("Compress", np.ones(labels, np.bool_), axis=1)
+    return chain
 
 
-def _node(
-    operator: str, inputs: Sequence[str], result: str, attributes: Mapping[str, int | list[int]]
-) -> onnx.NodeProto:
-    """A node named for its operator and its result."""
-    node = helper.make_node(operator, list(inputs), [result], name=f"{operator}/{result}")
-    node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
-    return node
+def _embedding_chain(tensor: str) -> _Chain:
+    """From a tensor inside the original to `embedding`: all that is known of a picture there, in one row."""
+    chain = _Chain(SERVED_EMBEDDING, _INNER + tensor)
+    chain.step("Cast", to=TensorProto.FLOAT)
+    chain.step("Flatten", axis=1)
+    return chain
 
 
 def affine(spec: InputSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

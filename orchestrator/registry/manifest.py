@@ -81,11 +81,18 @@ class InputSpec(_Part):
 class OutputSpec(_Part):
     """What the original graph answers: `probabilities` (a sigmoid is in the graph) or `logits`, [N, L].
 
-    `sigmoid` is what `probabilities` was called at first.
+    `embedding`: the tensor inside the graph, [N, …], that later heads want to see; None: no one does.
     """
 
     name: str = Field(min_length=1)
-    activation: Literal["probabilities", "logits", "sigmoid"]
+    activation: Literal["probabilities", "logits"]
+    embedding: str | None = Field(default=None, min_length=1)
+
+    @field_validator("activation", mode="before")
+    @classmethod
+    def _former_name(cls, value: object) -> object:
+        """The first manifests called probabilities by what makes them."""
+        return "probabilities" if value == "sigmoid" else value
 
 
 class LabelsSpec(HashedFile):

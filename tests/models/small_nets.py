@@ -22,7 +22,7 @@ class Contract:
     value_range: tuple[float, float] = (0.0, 255.0)
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    activation: str = "sigmoid"
+    activation: str = "probabilities"
     element: int = TensorProto.FLOAT
     batch: str | int = "batch"
     flatten: str = "Flatten"
@@ -65,7 +65,7 @@ def build(contract: Contract) -> onnx.ModelProto:
     flat, logits = contract.inner_names
     reshape = [contract.input_name, "one_row"] if contract.flatten == "Reshape" else [contract.input_name]
     nodes = [helper.make_node(contract.flatten, reshape, [flat], name=flat)]
-    if contract.activation == "sigmoid":
+    if contract.activation == "probabilities":
         nodes.append(helper.make_node("MatMul", [flat, "weights"], [logits], name=logits))
         nodes.append(helper.make_node("Sigmoid", [logits], [contract.output_name], name="last"))
     else:

@@ -39,7 +39,7 @@ CONTRACTS = [
         ("NHWC", "NCHW"),
         ("RGB", "BGR"),
         ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)),
-        ("sigmoid", "logits"),
+        ("probabilities", "logits"),
         (((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))),
     )
 ]
@@ -74,11 +74,12 @@ def test_a_prepared_graph_equals_its_original_after_the_reference_preparation(co
 def test_a_prepared_graph_has_the_one_wire_format(contract: Contract) -> None:
     # Given a prepared graph, when a session opens it
     session = open_session(prepared(contract).SerializeToString())
-    # Then it takes UINT8 RGB NHWC as `image` and gives float32 `scores`, in any batch
+    # Then it takes UINT8 RGB NHWC as `image` and gives float32 `scores`, in any batch, of so many labels as
+    # it likes: versions of one model share a configuration
     (image,) = session.get_inputs()
     (scores,) = session.get_outputs()
     assert (image.name, image.type, image.shape) == ("image", "tensor(uint8)", ["N", SIDE, SIDE, 3])
-    assert (scores.name, scores.type, scores.shape) == ("scores", "tensor(float)", ["N", LABELS])
+    assert (scores.name, scores.type, scores.shape) == ("scores", "tensor(float)", ["N", "labels"])
 
 
 def test_preparing_leaves_the_original_alone() -> None:
@@ -132,7 +133,7 @@ def test_a_batch_fixed_inside_is_refused() -> None:
         (WD14, replace(WD14, value_range=(0.0, 1.0))),
         (IMAGENET, replace(IMAGENET, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))),
         (IMAGENET, replace(IMAGENET, channel_order="BGR")),
-        (IMAGENET, replace(IMAGENET, activation="sigmoid")),
+        (IMAGENET, replace(IMAGENET, activation="probabilities")),
     ],
     ids=["channels", "range", "normalisation", "channels-imagenet", "no-sigmoid"],
 )
@@ -145,8 +146,8 @@ def test_verification_refuses_a_graph_that_differs(contract: Contract, spoiled: 
 
 
 def test_logits_declared_as_probabilities_are_refused() -> None:
-    # Given a graph that gives logits, and a manifest that says sigmoid
-    liar = replace(IMAGENET, activation="sigmoid")
+    # Given a graph that gives logits, and a manifest that says probabilities
+    liar = replace(IMAGENET, activation="probabilities")
     original = build(IMAGENET)
     served = prepare_graph(original, liar.input_spec, liar.output_spec, size=SIDE, labels=LABELS)
     # When it is verified, then it is refused
@@ -167,7 +168,7 @@ def test_logits_declared_as_probabilities_are_refused() -> None:
         (WD14, replace(WD14, output_name="probabilities"), "outputs are output; the manifest names"),
         (WD14, replace(WD14, layout="NCHW"), r"has the shape \[N, 32, 32, 3\]; \[N, 3, 32, 32\] is needed"),
         (replace(WD14, element=TensorProto.DOUBLE), WD14, "is DOUBLE; it must be FLOAT or FLOAT16"),
-        (replace(WD14, opset=6), WD14, "opset is 6; at least 7"),
+        (replace(WD14, opset=8), WD14, "opset is 8; at least 9"),
     ],
     ids=["input-name", "output-name", "layout", "dtype", "opset"],
 )

@@ -200,9 +200,8 @@ def test_the_triton_configuration_fits_the_served_graph(shipped: Shipped) -> Non
         [448, 448, 3],
     )
     assert (scores.name, scores.data_type) == ("scores", model_config_pb2.TYPE_FP32)
-    assert list(scores.dims) == [len(shipped.labels)]
+    assert list(scores.dims) == [-1]
     assert config.max_batch_size == shipped.manifest.batch.maximum
-    assert list(config.version_policy.specific.versions) == [1]
     # And the traps of both backends are avoided
     (group,) = config.instance_group
     assert (group.count, group.kind) == (1, model_config_pb2.ModelInstanceGroup.KIND_AUTO)

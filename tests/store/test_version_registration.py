@@ -56,7 +56,7 @@ def publish(
         model_source="custom_theme" if board else "danbooru",
         geometry=GeometrySpec(size=448, pad_colour=(255, 255, 255), filter="bicubic"),
         input=InputSpec(name="input", layout="NHWC", channel_order="BGR", value_range=(0.0, 255.0)),
-        output=OutputSpec(name="output", activation="sigmoid"),
+        output=OutputSpec(name="output", activation="probabilities"),
         labels=LabelsSpec(
             file="labels.csv",
             sha256=digest["labels.csv"],

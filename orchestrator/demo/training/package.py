@@ -32,7 +32,7 @@ from orchestrator.registry.verify import open_session, run_original
 
 GEOMETRY = GeometrySpec(size=448, pad_colour=(255, 255, 255), filter="bicubic")
 WD14_INPUT = InputSpec(name="input", layout="NHWC", channel_order="BGR", value_range=(0.0, 255.0))
-WD14_OUTPUT = OutputSpec(name="output", activation="sigmoid")
+WD14_OUTPUT = OutputSpec(name="output", activation="probabilities")
 THEME_INPUT = InputSpec(
     name="pixels",
     layout="NCHW",
