@@ -1,5 +1,6 @@
 """The keeper's parts: one leader at a time, and a Triton that serves what the database names."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -15,7 +16,7 @@ from orchestrator.settings import Settings
 from orchestrator.store import models
 from orchestrator.store.named_lock import NamedLock, model_lock
 from orchestrator.store.transaction import Transaction
-from orchestrator.telemetry import Metrics
+from orchestrator.telemetry import MetricName, Metrics, render_metrics
 
 pytestmark = pytest.mark.anyio
 
@@ -86,6 +87,27 @@ class TestReconciler:
         # And the version before the active one stays, so that going back costs nothing
         assert await serving(triton) == {("colours", 1), ("colours", 2)}
 
+    async def test_a_version_that_is_let_go_is_neither_well_nor_broken(
+        self, world: World, triton: TritonClient
+    ):
+        # Given versions that the keeper found well
+        metrics = Metrics.create()
+        reconciler = Reconciler(world.settings, world.store, triton, metrics)
+        assert await settled(reconciler)
+        assert {"1.0"} == set(health(metrics).values())
+
+        # When one need not be served any more
+        async def let_go(tx: Transaction) -> None:
+            shades = await models.find(tx, "shades", 1)
+            assert shades is not None
+            await models.retire(tx, shades.id)
+            await models.set_loaded(tx, shades.id, False)
+
+        await world.store.write(let_go)
+        assert await settled(reconciler)
+        # Then no alarm is raised over it
+        assert health(metrics) == {"colours": "1.0", "shades": "NaN"}
+
     async def test_a_model_that_somebody_publishes_is_left_to_them(
         self, world: World, triton: TritonClient, reconciler: Reconciler
     ):
@@ -154,6 +176,12 @@ async def serving(triton: TritonClient) -> set[tuple[str, int]]:
 
 async def active(world: World):
     return await world.store.read(lambda tx: models.active(tx, world.settings))
+
+
+def health(metrics: Metrics) -> dict[str, str]:
+    body, _ = render_metrics(metrics)
+    pattern = rf'^{MetricName.MODEL_HEALTHY}{{model="(.+)",version="1"}} (.+)$'
+    return dict(re.findall(pattern, body.decode(), re.MULTILINE))
 
 
 async def settled(reconciler: Reconciler) -> bool:

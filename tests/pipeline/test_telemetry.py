@@ -34,6 +34,13 @@ metrics.swept.labels("live").inc(2)
 print(render_metrics(metrics)[0].decode())
 """
 
+HEALTH = """
+from orchestrator.telemetry import Metrics, render_metrics
+metrics = Metrics.create()
+metrics.model_healthy.labels("wd14", 3).set(float("{health}"))
+print(render_metrics(metrics)[0].decode())
+"""
+
 
 @pytest.fixture
 def logged() -> Iterator[StringIO]:
@@ -86,6 +93,23 @@ def test_processes_that_share_a_folder_are_summed(tmp_path: Path):
         ).stdout
     # Then it shows the sum of all
     assert f'{MetricName.SWEPT}{{queue="live"}} 6.0' in rendered
+
+
+def test_of_a_versions_health_the_newest_word_counts(tmp_path: Path):
+    # Given keepers that led one after another, and found a version well, broken, and let go
+    environment = {**os.environ, MULTIPROCESS_FOLDER: str(tmp_path / "metrics")}
+    rendered = []
+    for health in ("1", "0", "nan"):
+        code = HEALTH.format(health=health)
+        rendered.append(
+            subprocess.run(
+                [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+            ).stdout
+        )
+    # Then each scrape shows what the last one found
+    sample = f'{MetricName.MODEL_HEALTHY}{{model="wd14",version="3"}}'
+    for text, health in zip(rendered, ("1.0", "0.0", "NaN"), strict=True):
+        assert f"{sample} {health}" in text
 
 
 @pytest.mark.anyio

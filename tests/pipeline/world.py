@@ -221,7 +221,10 @@ async def analyse_until_settled(world: World, pipeline: Pipeline, image_id: int)
         await pipeline.analyse_images([image_id], Priority.LIVE)
         return await world.state(image_id) in {ImageState.DONE, ImageState.FAILED}
 
-    await until(settled, f"image {image_id} is done or failed")
+    try:
+        await until(settled, f"image {image_id} is done or failed")
+    except AssertionError as error:
+        raise AssertionError(await world.image(image_id)) from error
     return await world.image(image_id)
 
 
