@@ -16,7 +16,7 @@ import structlog
 
 from orchestrator.errors import InferenceUnavailable, ModelError
 from orchestrator.inference.client import TritonClient
-from orchestrator.inference.failures import SERVER_AWAY
+from orchestrator.inference.failures import SERVER_AWAY, VERSION_FAULTS
 from orchestrator.inference.watch import Fault, Pace, Watch
 from orchestrator.records import ServedModel
 from orchestrator.settings import Settings
@@ -105,6 +105,7 @@ class Reconciler:
             before = self._served
             self._served = tuple(await self._store.read(lambda tx: models.loaded(tx, self._settings)))
             self._let_go(before)
+            self._count_from_nought()
             self._probed_at = 0.0
         wanted: dict[str, tuple[int, ...]] = {}
         for name, version, _ in sorted(named):
@@ -127,6 +128,12 @@ class Reconciler:
                 self._troubles.pop(_subject(model), None)
                 # Processes that share a folder cannot take a sample back.
                 self._metrics.model_healthy.labels(model.name, model.version).set(math.nan)
+
+    def _count_from_nought(self) -> None:
+        """Have a counter for every fault: whoever watches its increase would miss the first one else."""
+        for model in self._served:
+            for code in VERSION_FAULTS:
+                self._metrics.broken_answers.labels(model.name, model.version, code)
 
     @asynccontextmanager
     async def _alone_with(self, name: str) -> AsyncIterator[tuple[int, ...] | None]:

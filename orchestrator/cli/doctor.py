@@ -185,7 +185,7 @@ async def _model(resources: Resources, model: ServedModel) -> Finding:
     try:
         await resources.triton.probe(model)
     except TagdeskError as error:
-        mend = "`tagdesk logs keeper` and `tagdesk logs triton` say why it is not served"
+        mend = "the keeper reloads what that mends; `tagdesk logs keeper` and `tagdesk logs triton` say more"
         return Finding(subject, Level.FAIL, f"{error.code}: {error.detail}", mend)
     return Finding(subject, Level.OK, f"answers; {len(model.labels)} labels, files as registered")
 

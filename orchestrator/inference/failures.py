@@ -26,6 +26,9 @@ NOT_SERVED = "model_not_served"
 BROKEN_SCORES = frozenset({"scores_misshapen", "scores_not_finite", "scores_not_probabilities"})
 """The codes of answers that came, and are none."""
 
+VERSION_FAULTS = BROKEN_SCORES | {TIMEOUT, DEAD_BACKEND, HUNG, NOT_SERVED}
+"""The codes that a version in service may give; with a server that is away it has nothing to do."""
+
 _TRANSIENT = {
     "UNAVAILABLE": "inference_unavailable",
     "RESOURCE_EXHAUSTED": "inference_unavailable",

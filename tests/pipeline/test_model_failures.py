@@ -390,7 +390,7 @@ class TestVersionsThatHang:
         assert board.reloads() == {board.breakage: 1}
         counted = sample(board.metrics, MetricName.BROKEN_ANSWERS)
         assert counted[board.breakage, "model_hung", "1"] == 1
-        assert {labels[::2] for labels in counted} == {(board.breakage, "1")}
+        assert {labels[::2] for labels, value in counted.items() if value} == {(board.breakage, "1")}
 
     async def test_a_picture_that_hangs_a_version_every_time_fails_in_the_end(self, install: Install):
         board = await install(Breakage.ENDLESS)
