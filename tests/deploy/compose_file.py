@@ -28,7 +28,8 @@ class Misspelt(Exception):
 
 @dataclass(frozen=True)
 class Service:
-    """One service, with its variables put in. `healthcheck` is the command without its `CMD`."""
+    """One service, with its variables put in. `command` begins with the entrypoint where the file has one;
+    `healthcheck` is the command without its `CMD`."""
 
     name: str
     image: str
@@ -79,7 +80,7 @@ def _service(name: str, keys: Mapping[str, Any]) -> Service:
     return Service(
         name=name,
         image=keys["image"],
-        command=tuple(keys.get("command", ())),
+        command=(*keys.get("entrypoint", ()), *keys.get("command", ())),
         environment=dict(keys.get("environment", {})),
         secrets=tuple(keys.get("secrets", ())),
         healthcheck=tuple(test[1:]),

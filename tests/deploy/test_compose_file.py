@@ -16,7 +16,19 @@ LASTING = sorted(set(SERVICES) - set(ONCE))
 # Written from the compose specification: what may stand at each place that this file uses.
 TOP = {"name", "services", "networks", "volumes", "secrets"}
 SERVICE = {
-    *("image", "build", "user", "command", "environment", "secrets", "volumes", "tmpfs", "networks", "ports"),
+    *(
+        "image",
+        "build",
+        "user",
+        "entrypoint",
+        "command",
+        "environment",
+        "secrets",
+        "volumes",
+        "tmpfs",
+        "networks",
+        "ports",
+    ),
     *("network_mode", "healthcheck", "stop_grace_period", "depends_on", "deploy", "restart", "read_only"),
     *("init", "cap_drop", "security_opt", "logging", "shm_size", "ulimits"),
 }
@@ -62,7 +74,16 @@ def test_the_file_has_only_keys_of_the_specification() -> None:
 def test_values_have_the_types_of_the_specification() -> None:
     """YAML reads `yes`, `3` and `1:30` as something else than text; compose wants text here."""
     for name, keys in document()["services"].items():
-        for key in ("command", "secrets", "volumes", "tmpfs", "ports", "cap_drop", "security_opt"):
+        for key in (
+            "entrypoint",
+            "command",
+            "secrets",
+            "volumes",
+            "tmpfs",
+            "ports",
+            "cap_drop",
+            "security_opt",
+        ):
             assert all(isinstance(part, str) for part in keys.get(key, [])), (name, key)
         assert all(isinstance(value, str) for value in keys.get("environment", {}).values()), name
         assert all(isinstance(part, str) for part in keys.get("healthcheck", {}).get("test", [])), name
