@@ -3,213 +3,30 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-import psutil
 import pytest
 from breakable import Breakage, write_breakable
-from colours import SIZE, picture, write_repository
-from prometheus_client.parser import text_string_to_metric_families
-from pydantic import SecretStr
+from breaking_board import LIVE, MENDED_WITHIN, Install, red_tensor, sample, stored
+from colours import picture
 from services import RunningTriton
 from stubs import stubs
-from world import (
-    GREEN,
-    RED,
-    World,
-    analyse_until_settled,
-    found,
-    opened,
-    register_colours,
-    register_rgb,
-    until,
-)
+from world import GREEN, RED, analyse_until_settled, opened, register_colours, register_rgb, until
 
 from orchestrator.api.health import Readiness
 from orchestrator.errors import InferenceRejected, TagdeskError
-from orchestrator.inference.client import TritonClient
 from orchestrator.inference.watch import Pace
-from orchestrator.pipeline import Pipeline
-from orchestrator.reconciler import Reconciler
-from orchestrator.records import ImageFailure, ImageState, Priority, ServedModel
-from orchestrator.resources import Resources
-from orchestrator.settings import Settings
+from orchestrator.records import ImageFailure, ImageState
 from orchestrator.store import images, models
 from orchestrator.store.transaction import Transaction
-from orchestrator.store.unit_of_work import Store
-from orchestrator.telemetry import MetricName, Metrics, render_metrics
+from orchestrator.telemetry import MetricName
 
 pytestmark = pytest.mark.anyio
 
-LIVE = Priority.LIVE
-HASTY = Pace(interval=0.3, deadline=2.0, patience=4.0)
-MENDED_WITHIN = 60.0
 WRONG_ANSWERS = {
     Breakage.NOT_FINITE: "scores_not_finite",
     Breakage.NOT_PROBABILITIES: "scores_not_probabilities",
     Breakage.MISSHAPEN: "scores_misshapen",
 }
-
-
-@pytest.fixture(scope="session")
-def breaking_server(
-    triton_serving: Callable[[Path, str], RunningTriton], tmp_path_factory: pytest.TempPathFactory
-) -> RunningTriton:
-    """A Triton over models that break, two versions of each, and `colours` and `shades`, which do not."""
-    repository = tmp_path_factory.mktemp("breaking")
-    write_repository(repository)
-    for breakage in Breakage:
-        write_breakable(repository, breakage, breakage, versions=(1, 2))
-    return triton_serving(repository, "breaking")
-
-
-@pytest.fixture
-def breaking_settings(settings: Settings, breaking_server: RunningTriton) -> Settings:
-    """A hasty installation's: three tries, and two seconds for an answer."""
-    return settings.model_copy(
-        update={
-            "triton_url": breaking_server.url,
-            "triton_admin_key": SecretStr(breaking_server.admin_key),
-            "model_repository": breaking_server.repository,
-            "inference_timeout": 2.0,
-            "max_attempts": 3,
-            "retry_base": 0.1,
-        }
-    )
-
-
-@dataclass(frozen=True)
-class Installation:
-    """A board with a model that breaks and `shades`, a worker's resources and a keeper's reconciler."""
-
-    world: World
-    resources: Resources
-    reconciler: Reconciler
-    metrics: Metrics
-    breakage: Breakage
-
-    @property
-    def pipeline(self) -> Pipeline:
-        return self.resources.pipeline
-
-    @property
-    def triton(self) -> TritonClient:
-        return self.resources.triton
-
-    async def model(self, name: str, version: int = 1) -> ServedModel:
-        """Return a version as workers see it."""
-        loaded = await self.world.store.read(lambda tx: models.loaded(tx, self.world.settings))
-        return next(model for model in loaded if (model.name, model.version) == (name, version))
-
-    async def done(self, image_id: int) -> bool:
-        """Offer an image to the pipeline, as the sweeper would; whether it is done."""
-        await self.pipeline.analyse_images([image_id], LIVE)
-        return await self.world.state(image_id) is ImageState.DONE
-
-    async def healthy(self) -> bool:
-        """Whether the keeper found every version well when it last asked."""
-        return set(sample(self.metrics, MetricName.MODEL_HEALTHY).values()) == {1.0}
-
-    def reloads(self) -> dict[str, float]:
-        """Return how many reloads each model had."""
-        counted = sample(self.metrics, MetricName.MODEL_LOADS)
-        return {labels[1]: value for labels, value in counted.items() if "reload" in labels}
-
-    @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
-        """Have the keeper at work for the length of the block."""
-        stop = asyncio.Event()
-
-        async def keep() -> None:
-            while not stop.is_set():
-                await self.reconciler.reconcile()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), 0.1)
-
-        task = asyncio.create_task(keep())
-        try:
-            yield
-        finally:
-            stop.set()
-            await task
-
-
-@pytest.fixture
-async def install(
-    breaking_settings: Settings, breaking_server: RunningTriton
-) -> AsyncIterator[Callable[..., object]]:
-    """Returns a function that founds a board on one breakage, with Triton serving what the board names."""
-    store = await Store.connect(breaking_settings)
-    breakages: list[Breakage] = []
-    async with opened(breaking_settings) as resources:
-
-        async def make(breakage: Breakage, *, versions: int = 1, pace: Pace = HASTY) -> Installation:
-            breakages.append(breakage)
-            world = await found(store, breaking_settings, rgb=breakage)
-            for version in range(2, versions + 1):
-                await load_also(store, breakage, version)
-            metrics = Metrics.create()
-            reconciler = Reconciler(breaking_settings, store, resources.triton, metrics, pace)
-            made = Installation(world, resources, reconciler, metrics, breakage)
-            await until(reconciler.reconcile, "every version answers", timeout=MENDED_WITHIN)
-            return made
-
-        yield make
-    await store.close()
-    for breakage in breakages:
-        # What hangs outlives its unload, and computes for ever.
-        for stub in stubs(breaking_server.repository, breakage):
-            with suppress(psutil.NoSuchProcess):
-                stub.kill()
-    async with TritonClient(breaking_server.url, admin_key=breaking_server.admin_key) as client:
-        for breakage in breakages:
-            await client.unload(breakage)
-
-
-Install = Callable[..., object]
-
-
-async def load_also(store: Store, name: str, version: int) -> None:
-    """Register a version that Triton shall serve, without a say in what is suggested."""
-
-    async def add(tx: Transaction) -> None:
-        await models.set_loaded(tx, await register_rgb(tx, name, version, active=False), True)
-
-    await store.write(add)
-
-
-def sample(metrics: Metrics, name: MetricName) -> dict[tuple[str, ...], float]:
-    """Return a metric's samples by the values of their labels, in the labels' order."""
-    body, _ = render_metrics(metrics)
-    return {
-        tuple(value for _, value in sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(body.decode())
-        for sample in family.samples
-        if sample.name == name
-    }
-
-
-async def stored(world: World, image_id: int) -> int:
-    """Return how many rows there are of what models saw in an image."""
-    rows = await world.store.read(
-        lambda tx: tx.fetch_rows(
-            "SELECT (SELECT COUNT(*) FROM analyses WHERE image_id = :id)"
-            " + (SELECT COUNT(*) FROM raw_predictions WHERE image_id = :id)"
-            " + (SELECT COUNT(*) FROM suggestions WHERE image_id = :id)",
-            id=image_id,
-        )
-    )
-    return int(rows[0][0])
-
-
-def red_tensor() -> np.ndarray:
-    tensor = np.zeros((1, SIZE, SIZE, 3), np.uint8)
-    tensor[..., 0] = 255
-    return tensor
 
 
 class TestAnswersThatAreNone:
