@@ -1,16 +1,16 @@
 """Graph preparation: one wire format for every model.
 
 Whatever a family wants, its prepared graph takes `image`, UINT8 RGB NHWC [N, S, S, 3], and gives `scores`,
-float32 probabilities [N, L], and `embedding`, float32 [N, D], where the manifest names one. Cast, channel flip,
-normalisation, layout and sigmoid become part of the graph, so a client knows nothing but geometry (DESIGN 3,
-"One wire format for every model").
+float32 probabilities [N, L], and `embedding`, float32 [N, D], where the manifest names one. Cast, channel
+flip, normalisation, layout and sigmoid become part of the graph, so a client knows nothing but geometry
+(DESIGN 3, "One wire format for every model").
 
 One config.pbtxt serves every version of a model, and Triton compares its dimensions with the graph's exactly.
 So the graph does not say how many labels it has: an operator whose result's size no shape inference knows
 (Compress, by a constant that keeps everything) stands before `scores`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from orchestrator.errors import GraphPreparationError
+from orchestrator.registry.codes import CheckCode
 from orchestrator.registry.manifest import InputSpec, OutputSpec
 
 SERVED_INPUT = "image"
@@ -46,9 +47,9 @@ def prepare_graph(
     """Return `original` with the one wire format; `original` itself is left alone, its data must be in it.
 
     The original must have the one float input and the float output that the specs name, with dimensions that
-    admit [N, size, size, 3] (or NCHW) and [N, labels]. With `batched`, a fixed batch is opened: `verify_graph`
-    finds out whether the inside bears that. Without, the graph says that it takes any batch, as Triton wants
-    it, and takes one picture at a time. Raises GraphPreparationError.
+    admit [N, size, size, 3] (or NCHW) and [N, labels]. With `batched`, a fixed batch is opened:
+    `verify_graph` finds out whether the inside bears that. Without, the graph says that it takes any batch,
+    as Triton wants it, and takes one picture at a time. Raises GraphPreparationError.
     """
     _check_versions(original)
     inner_input = _find_input(original, input_spec, size)
@@ -83,13 +84,22 @@ def prepare_graph(
     return model
 
 
-def fixed_batch(model: onnx.ModelProto, spec: InputSpec) -> int | None:
-    """Return the number of pictures that a graph insists on; None when it takes any."""
+def fixed_batch(model: onnx.ModelProto, input_name: str) -> int | None:
+    """Return the number of pictures that a graph's input insists on; None when it takes any."""
     for entry in model.graph.input:
-        if entry.name == spec.name and entry.type.tensor_type.shape.dim:
+        if entry.name == input_name and entry.type.tensor_type.shape.dim:
             first = entry.type.tensor_type.shape.dim[0]
             return first.dim_value if first.HasField("dim_value") else None
     return None
+
+
+def with_output(model: onnx.ModelProto, tensor: str) -> onnx.ModelProto:
+    """Return a copy of a graph that gives the inner `tensor` as an output too."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    if all(entry.name != tensor for entry in copy.graph.output):
+        copy.graph.output.append(onnx.ValueInfoProto(name=tensor))
+    return copy
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -100,10 +110,13 @@ def opset_of(model: onnx.ModelProto) -> int:
 def _check_versions(model: onnx.ModelProto) -> None:
     opset = opset_of(model)
     if opset < OLDEST_OPSET:
-        raise GraphPreparationError(f"the graph's opset is {opset}; at least {OLDEST_OPSET} is needed")
+        raise GraphPreparationError(
+            f"the graph's opset is {opset}; at least {OLDEST_OPSET} is needed", code=CheckCode.OPSET_TOO_OLD
+        )
     if model.ir_version < OLDEST_IR:
         raise GraphPreparationError(
-            f"the graph's IR version is {model.ir_version}; at least {OLDEST_IR} is needed"
+            f"the graph's IR version is {model.ir_version}; at least {OLDEST_IR} is needed",
+            code=CheckCode.IR_TOO_OLD,
         )
 
 
@@ -112,10 +125,13 @@ def _find_input(model: onnx.ModelProto, spec: InputSpec, size: int) -> onnx.Valu
     inputs = [entry for entry in model.graph.input if entry.name not in constants]
     if [entry.name for entry in inputs] != [spec.name]:
         names = ", ".join(entry.name for entry in inputs) or "none"
-        raise GraphPreparationError(f"the graph's inputs are {names}; the manifest names '{spec.name}' alone")
+        raise GraphPreparationError(
+            f"the graph's inputs are {names}; the manifest names '{spec.name}' alone",
+            code=CheckCode.INPUTS_DIFFER,
+        )
     expected = (None, size, size, 3) if spec.layout == "NHWC" else (None, 3, size, size)
     found: onnx.ValueInfoProto = inputs[0]
-    _check_tensor("input", found, expected)
+    _check_tensor(found, expected, f"the input '{found.name}'", CheckCode.INPUT_TYPE, CheckCode.INPUT_SHAPE)
     return found
 
 
@@ -125,24 +141,36 @@ def _find_output(model: onnx.ModelProto, spec: OutputSpec, labels: int) -> onnx.
     )
     if found is None:
         names = ", ".join(entry.name for entry in model.graph.output)
-        raise GraphPreparationError(f"the graph's outputs are {names}; the manifest names '{spec.name}'")
-    _check_tensor("output", found, (None, labels))
+        raise GraphPreparationError(
+            f"the graph's outputs are {names}; the manifest names '{spec.name}'",
+            code=CheckCode.OUTPUTS_DIFFER,
+        )
+    _check_tensor(
+        found, (None, labels), f"the output '{found.name}'", CheckCode.OUTPUT_TYPE, CheckCode.LABELS_WIDTH
+    )
     return found
 
 
 def _check_embedding(model: onnx.ModelProto, spec: OutputSpec) -> None:
     if spec.embedding is not None and not any(spec.embedding in node.output for node in model.graph.node):
         raise GraphPreparationError(
-            f"no node of the graph gives '{spec.embedding}', which the manifest names as the embedding"
+            f"no node of the graph gives '{spec.embedding}', which the manifest names as the embedding",
+            code=CheckCode.EMBEDDING_MISSING,
         )
 
 
-def _check_tensor(what: str, entry: onnx.ValueInfoProto, expected: Sequence[int | None]) -> None:
+def _check_tensor(
+    entry: onnx.ValueInfoProto,
+    expected: Sequence[int | None],
+    what: str,
+    bad_type: CheckCode,
+    bad_shape: CheckCode,
+) -> None:
     """`None` in `expected`, and a symbolic dimension in the graph, admit any number."""
     tensor = entry.type.tensor_type
     if tensor.elem_type not in _FLOATS:
         name = TensorProto.DataType.Name(tensor.elem_type)
-        raise GraphPreparationError(f"the {what} '{entry.name}' is {name}; it must be FLOAT or FLOAT16")
+        raise GraphPreparationError(f"{what} is {name}; it must be FLOAT or FLOAT16", code=bad_type)
     if not tensor.HasField("shape"):
         return
     actual = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
@@ -151,7 +179,7 @@ def _check_tensor(what: str, entry: onnx.ValueInfoProto, expected: Sequence[int 
     )
     if not fits:
         raise GraphPreparationError(
-            f"the {what} '{entry.name}' has the shape {_shape(actual)}; {_shape(expected)} is needed"
+            f"{what} has the shape {_shape(actual)}; {_shape(expected)} is needed", code=bad_shape
         )
 
 
@@ -160,7 +188,7 @@ def _shape(dims: Sequence[int | None]) -> str:
 
 
 class _Chain:
-    """Operators one after another, from the tensor `start` on; `name` tells their names from other chains'."""
+    """Operators one after another, from the tensor `start` on; `name` keeps their names apart."""
 
     def __init__(self, name: str, start: str) -> None:
         self.name = name

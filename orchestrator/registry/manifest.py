@@ -1,7 +1,8 @@
 """The manifest that every model version ships: what its graph expects, what its answers mean, its checks.
 
 Source of the fields: DESIGN 3, "WD14 contract" and "One wire format for every model". A manifest is JSON,
-`manifest.json` in the version's folder; its paths are relative to that folder.
+`manifest.json` in the version's folder; its paths are relative to that folder. docs/manifest.md explains
+every field to those who write one.
 """
 
 import hashlib
@@ -11,16 +12,30 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from orchestrator.errors import ManifestError
-from orchestrator.records import Geometry, Vocabulary
+from orchestrator.records import Geometry, LabelCategory, Vocabulary
+from orchestrator.registry.codes import CheckCode
 
 MANIFEST_NAME = "manifest.json"
+LARGEST_MANIFEST = 16 * 1024 * 1024
+"""Bytes. Three golden pictures of 10,861 labels, every score written out, are 1.2 MB."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 ThreeFloats = tuple[float, float, float]
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file's name is a relative path that stays in its folder, on any system."""
+    path = PurePosixPath(name)
+    return (
+        bool(path.parts)
+        and name.isprintable()
+        and not (path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name)
+    )
 
 
 class _Part(BaseModel):
@@ -36,9 +51,8 @@ class HashedFile(_Part):
     @field_validator("file")
     @classmethod
     def _stay_inside(cls, value: str) -> str:
-        path = PurePosixPath(value)
-        if not value or path.is_absolute() or ".." in path.parts or "\\" in value:
-            raise ValueError("must be a relative path inside the version's folder")
+        if not is_inside(value):
+            raise PydanticCustomError("path_outside", "must be a relative path inside the version's folder")
         return value
 
 
@@ -96,10 +110,16 @@ class OutputSpec(_Part):
 
 
 class LabelsSpec(HashedFile):
-    """The labels file. `wd14_csv`: tag_id,name,category,count. `board_csv`: index,external_id,title."""
+    """The labels file, one label an output, in order.
 
-    format: Literal["wd14_csv", "board_csv"]
+    `wd14_csv`: columns `name` and `category`, others allowed; `best_threshold` is honoured. `text`: one name
+    a line, a category after a tab where it is not general. `board_csv`: index,external_id,title of tags.
+    `categories` says what the file's own words or numbers for categories mean, beyond WD14's.
+    """
+
+    format: Literal["wd14_csv", "text", "board_csv"]
     count: int = Field(ge=1)
+    categories: dict[str, LabelCategory] = Field(default_factory=dict)
 
 
 class ThresholdsSpec(_Part):
@@ -151,21 +171,22 @@ class GoldenSpec(HashedFile):
     """A picture with known answers.
 
     `tensor`: a lossless RGB picture of the expected UINT8 tensor [S, S, 3]. `scores`: the expected
-    probability of every label. `tensor_tolerance` in 0–255 steps, `score_tolerance` in probability; both
-    bound the largest difference.
+    probability of every label, or of the most telling ones: those left out are at most `others_at_most`.
+    `tensor_tolerance` in 0–255 steps, `score_tolerance` in probability; both bound the largest difference.
     """
 
     tensor: HashedFile
     tensor_tolerance: int = Field(default=1, ge=0, le=8)
     scores: dict[str, Probability] = Field(min_length=1)
+    others_at_most: Probability | None = None
     score_tolerance: float = Field(gt=0, le=0.05)
 
 
 class Manifest(_Part):
     """A model version's manifest, schema version 1.
 
-    `model` is the graph as its family exports it; `served` the prepared graph that Triton serves, `None`
-    until it has been prepared.
+    `model` is the graph as its family exports it, `model_data` the files of weights beside it; `served` the
+    prepared graph that Triton serves, `None` until it has been prepared.
     `model_source` is what suggestions show as their source.
     """
 
@@ -180,6 +201,7 @@ class Manifest(_Part):
     output: OutputSpec
     labels: LabelsSpec
     model: HashedFile
+    model_data: tuple[HashedFile, ...] = ()
     served: HashedFile | None = None
     thresholds: ThresholdsSpec = ThresholdsSpec()
     batch: BatchSpec = BatchSpec(maximum=16, preferred=8)
@@ -191,16 +213,19 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        expected = "board_csv" if self.vocabulary is Vocabulary.BOARD else "wd14_csv"
-        if self.labels.format != expected:
-            raise ValueError(f"vocabulary '{self.vocabulary}' needs labels in the format '{expected}'")
+        unfit = "wd14_csv" if self.vocabulary is Vocabulary.BOARD else "board_csv"
+        if self.labels.format == unfit:
+            fit = "board_csv" if unfit == "wd14_csv" else "wd14_csv"
+            raise ValueError(f"vocabulary '{self.vocabulary}' needs labels in the format '{fit}' or 'text'")
+        if self.served is not None and self.served.file in (self.model.file, self.labels.file):
+            raise ValueError("served must be a file of its own")
         return self
 
     def files(self) -> tuple[HashedFile, ...]:
         """Return every file that the manifest vouches for."""
         golden = [part for picture in self.golden for part in (picture, picture.tensor)]
         served = () if self.served is None else (self.served,)
-        return (self.labels, self.model, *served, *golden)
+        return (self.labels, self.model, *self.model_data, *served, *golden)
 
     @property
     def prepared(self) -> HashedFile:
@@ -231,7 +256,11 @@ def parse_manifest(text: str) -> Manifest:
             f"{'.'.join(str(part) for part in problem['loc']) or 'manifest'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False)
         )
-        raise ManifestError(f"the manifest does not fit schema version 1: {problems}") from error
+        outside = any(problem["type"] == "path_outside" for problem in error.errors())
+        raise ManifestError(
+            f"the manifest does not fit schema version 1: {problems}",
+            code=CheckCode.PATH_OUTSIDE if outside else CheckCode.MANIFEST_INVALID,
+        ) from error
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -250,25 +279,46 @@ def read_manifest(folder: Path) -> Manifest:
 
 def read_manifest_file(folder: Path) -> Manifest:
     """Return the manifest in `folder`, whatever the folder is called. Raises ManifestError when it is
-    missing or malformed."""
+    missing, malformed or larger than `LARGEST_MANIFEST`."""
+    path = folder / MANIFEST_NAME
+    where = f"{MANIFEST_NAME} of {folder.parent.name}/{folder.name}"
     try:
-        text = (folder / MANIFEST_NAME).read_text(encoding="utf-8")
+        if path.stat().st_size > LARGEST_MANIFEST:
+            raise ManifestError(f"{where} is larger than {LARGEST_MANIFEST} bytes")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        missing = isinstance(error, FileNotFoundError)
         raise ManifestError(
-            f"{MANIFEST_NAME} of {folder.parent.name}/{folder.name} cannot be read: {error}"
+            f"{where} cannot be read: {error}",
+            code=CheckCode.MANIFEST_MISSING if missing else CheckCode.MANIFEST_INVALID,
         ) from error
     return parse_manifest(text)
+
+
+def file_inside(folder: Path, name: str) -> Path:
+    """Return the file `name` of `folder`. Raises ManifestError when it is none (`file_not_there`), or when a
+    link leads out of the folder (`path_outside`)."""
+    path = folder / name
+    if not is_inside(name) or not path.resolve().is_relative_to(folder.resolve()):
+        raise ManifestError(f"{name} leads out of the version's folder", code=CheckCode.PATH_OUTSIDE)
+    if not path.is_file():
+        raise ManifestError(f"{name} is missing", code=CheckCode.FILE_NOT_THERE)
+    return path
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
     """Compare every file's SHA-256 with the manifest's. Raises ManifestError on the first difference."""
     for part in manifest.files():
-        path = folder / part.file
-        if not path.is_file():
-            raise ManifestError(f"{manifest.name}/{manifest.version}: {part.file} is missing")
+        try:
+            path = file_inside(folder, part.file)
+        except ManifestError as error:
+            raise ManifestError(
+                f"{manifest.name}/{manifest.version}: {error.detail}", code=error.code
+            ) from error
         if file_sha256(path) != part.sha256:
             raise ManifestError(
-                f"{manifest.name}/{manifest.version}: {part.file} is not the file it was (sha256)"
+                f"{manifest.name}/{manifest.version}: {part.file} is not the file it was (sha256)",
+                code=CheckCode.FILE_CHANGED,
             )
 
 

@@ -4,13 +4,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError as ProtobufDecodeError  # type: ignore[import-untyped]
 
 from orchestrator.errors import GraphPreparationError
+from orchestrator.registry.codes import CheckCode
 from orchestrator.registry.golden import load_tensor
-from orchestrator.registry.graph import prepare_graph
+from orchestrator.registry.graph import fixed_batch, prepare_graph, with_output
 from orchestrator.registry.manifest import HashedFile, Manifest, file_sha256
-from orchestrator.registry.verify import Equality, verify_graph
+from orchestrator.registry.model_file import load_model
+from orchestrator.registry.verify import BATCHES, SINGLE, Equality, verify_graph
+
+# How a graph fails whose inside bears no batch but the one that it was exported with.
+_FAILURES_OF_BATCHES = frozenset(
+    {
+        CheckCode.PREPARATION_FAILED,
+        CheckCode.GRAPH_UNLOADABLE,
+        CheckCode.GRAPH_FAILS,
+        CheckCode.PREPARATION_DIFFERS,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedGraph:
+    """A prepared graph, serialised, that was proved equal to its original.
+
+    `batched`: whether it takes several pictures at once; `fixed`: the batch that the original insists on.
+    """
+
+    graph: bytes
+    equality: Equality
+    batched: bool
+    fixed: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,34 +43,68 @@ class PreparedGraph:
 
     served: HashedFile
     equality: Equality
+    batched: bool
+
+
+def prove(folder: Path, manifest: Manifest, original: onnx.ModelProto, *, threads: int = 1) -> ProvedGraph:
+    """Prepare `original`, whose data is in it, and prove the result equal, in batches if it can be.
+
+    The golden tensors of the version in `folder` are among the pictures. A graph that fails in batches is
+    prepared for single pictures. Raises GraphPreparationError.
+    """
+    fixed = fixed_batch(original, manifest.input.name)
+    try:
+        graph, equality = _attempt(folder, manifest, original, batched=True, threads=threads)
+        return ProvedGraph(graph, equality, batched=True, fixed=fixed)
+    except GraphPreparationError as error:
+        if error.code not in _FAILURES_OF_BATCHES:
+            raise
+        if fixed not in (None, 1):
+            raise GraphPreparationError(
+                f"the graph insists on batches of {fixed}, and cannot be opened: {error.detail}",
+                code=CheckCode.BATCH_FIXED,
+            ) from error
+    graph, equality = _attempt(folder, manifest, original, batched=False, threads=threads)
+    return ProvedGraph(graph, equality, batched=False, fixed=fixed)
 
 
 def prepare_version(folder: Path, manifest: Manifest) -> PreparedGraph:
     """Prepare `manifest.model` of the version in `folder` and write `manifest.served` once it is verified.
 
-    The golden tensors are among the pictures that it is verified with. The manifest's `served.sha256` is not
-    looked at; the new one is returned. Raises GraphPreparationError, and then writes nothing.
+    The manifest's `served.sha256` is not looked at; the new one is returned. Raises GraphPreparationError or
+    ManifestError, and then writes nothing.
     """
-    path = folder / manifest.model.file
-    try:
-        original = onnx.load(path)
-    except (OSError, ProtobufDecodeError) as error:
-        raise GraphPreparationError(f"{manifest.model.file} cannot be read as ONNX: {error}") from error
-    prepared = prepare_graph(
-        original, manifest.input, manifest.output, size=manifest.geometry.size, labels=manifest.labels.count
-    )
-    serialised = prepared.SerializeToString()
+    proved = prove(folder, manifest, load_model(folder, manifest.model.file))
     target_name = "model.onnx" if manifest.served is None else manifest.served.file
-    equality = verify_graph(
-        original.SerializeToString(),
-        serialised,
-        manifest.input,
-        manifest.output,
-        size=manifest.geometry.size,
-        images=[load_tensor(folder, golden) for golden in manifest.golden],
-    )
     target = folder / target_name
     partial = target.with_name(target.name + ".partial")
-    partial.write_bytes(serialised)
+    partial.write_bytes(proved.graph)
     partial.replace(target)
-    return PreparedGraph(HashedFile(file=target_name, sha256=file_sha256(target)), equality)
+    return PreparedGraph(
+        HashedFile(file=target_name, sha256=file_sha256(target)), proved.equality, proved.batched
+    )
+
+
+def _attempt(
+    folder: Path, manifest: Manifest, original: onnx.ModelProto, *, batched: bool, threads: int
+) -> tuple[bytes, Equality]:
+    size, embedding = manifest.geometry.size, manifest.output.embedding
+    prepared = prepare_graph(
+        original,
+        manifest.input,
+        manifest.output,
+        size=size,
+        labels=manifest.labels.count,
+        batched=batched,
+    ).SerializeToString()
+    equality = verify_graph(
+        (original if embedding is None else with_output(original, embedding)).SerializeToString(),
+        prepared,
+        manifest.input,
+        manifest.output,
+        size=size,
+        images=[load_tensor(folder, golden) for golden in manifest.golden],
+        batches=BATCHES if batched else SINGLE,
+        threads=threads,
+    )
+    return prepared, equality

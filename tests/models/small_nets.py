@@ -55,12 +55,13 @@ def build(contract: Contract) -> onnx.ModelProto:
     """Return a linear net whose logits are of order 1 for the values that the contract feeds it."""
     rng = np.random.default_rng(7)
     pixels = SIDE * SIDE * 3
+    rows = contract.batch if isinstance(contract.batch, int) else 1
     number = np.float16 if contract.element == TensorProto.FLOAT16 else np.float32
     scale, _ = affine(contract.input_spec)
     weights = rng.normal(0, 1 / (float(scale.max()) * 128 * np.sqrt(pixels)), (pixels, LABELS)).astype(number)
     constants = [
         numpy_helper.from_array(weights, "weights"),
-        numpy_helper.from_array(np.array([1, pixels], np.int64), "one_row"),
+        numpy_helper.from_array(np.array([rows, pixels], np.int64), "one_row"),
     ]
     flat, logits = contract.inner_names
     reshape = [contract.input_name, "one_row"] if contract.flatten == "Reshape" else [contract.input_name]

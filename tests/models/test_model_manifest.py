@@ -1,16 +1,50 @@
 """A manifest is complete and consistent, or is refused with every reason."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 from small_nets import Contract
 from versions import SmallVersion, small_version
 
 from orchestrator.errors import ManifestError
 from orchestrator.records import Geometry
-from orchestrator.registry.manifest import check_files, parse_manifest, read_manifest
+from orchestrator.registry.manifest import (
+    LARGEST_MANIFEST,
+    BatchSpec,
+    Figures,
+    GeometrySpec,
+    GoldenSpec,
+    HashedFile,
+    InputSpec,
+    LabelsSpec,
+    Manifest,
+    OutputSpec,
+    ThresholdsSpec,
+    TrainingSpec,
+    check_files,
+    parse_manifest,
+    read_manifest,
+)
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/manifest.md"
+PARTS: dict[str, type[BaseModel]] = {
+    "The whole": Manifest,
+    "Files": HashedFile,
+    "Geometry": GeometrySpec,
+    "Input": InputSpec,
+    "Output": OutputSpec,
+    "Labels": LabelsSpec,
+    "Thresholds": ThresholdsSpec,
+    "Batch": BatchSpec,
+    "Training": TrainingSpec,
+    "Figures": Figures,
+    "Golden": GoldenSpec,
+}
+"""The page's sections, and what they are about."""
 
 Spoil = Callable[[dict[str, object]], object]
 
@@ -60,11 +94,11 @@ def test_the_geometry_becomes_the_record_that_stages_pass(version: SmallVersion)
         (lambda d: part(d, "geometry").update(filter="area"), "geometry.filter: Input should be"),
         (
             lambda d: part(d, "model").update(file="../m.onnx"),
-            "model.file: Value error, must be a relative path",
+            "model.file: must be a relative path",
         ),
         (
             lambda d: part(d, "model").update(file="/m.onnx"),
-            "model.file: Value error, must be a relative path",
+            "model.file: must be a relative path",
         ),
         (lambda d: part(d, "model").update(sha256="abc"), "model.sha256: String should match pattern"),
         (lambda d: d.update(vocabulary="board"), "vocabulary 'board' needs labels in the format 'board_csv'"),
@@ -127,3 +161,66 @@ def test_a_missing_file_is_found(version: SmallVersion) -> None:
     (version.folder / "original.onnx").unlink()
     with pytest.raises(ManifestError, match=r"original.onnx is missing"):
         check_files(version.folder, version.manifest)
+
+
+def test_a_link_that_leads_out_of_the_folder_is_refused(version: SmallVersion, tmp_path: Path) -> None:
+    # Given a version whose labels file is a link to the same content elsewhere
+    labels, elsewhere = version.folder / "selected_tags.csv", tmp_path / "elsewhere.csv"
+    labels.rename(elsewhere)
+    labels.symlink_to(elsewhere)
+    # When its files are checked, then the link is refused
+    with pytest.raises(ManifestError, match=r"selected_tags\.csv leads out") as refused:
+        check_files(version.folder, version.manifest)
+    assert refused.value.code == "path_outside"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "a/../../b", "/etc/hosts", "C:\\a", "c:a", "a\\..\\b", "a\0b", "."]
+)
+def test_names_that_lead_out_of_the_folder_are_refused_everywhere(version: SmallVersion, name: str) -> None:
+    # Given a manifest that names such a file in every place where it names one
+    places: list[Spoil] = [
+        lambda d: part(d, "model").update(file=name),
+        lambda d: part(d, "labels").update(file=name),
+        lambda d: part(d, "served").update(file=name),
+        lambda d: d.update(model_data=[{"file": name, "sha256": "0" * 64}]),
+        lambda d: d["golden"][0].update(file=name),
+        lambda d: d["golden"][0]["tensor"].update(file=name),
+    ]
+    for spoil in places:
+        document = json.loads(version.manifest.to_json())
+        spoil(document)
+        # When it is parsed, then it is refused for that
+        with pytest.raises(ManifestError, match="must be a relative path") as refused:
+            parse_manifest(json.dumps(document))
+        assert refused.value.code == "path_outside"
+
+
+def test_a_manifest_that_is_too_large_is_not_read(version: SmallVersion) -> None:
+    # Given a manifest that was blown up, without taking the room for it
+    with (version.folder / "manifest.json").open("r+b") as stream:
+        stream.truncate(LARGEST_MANIFEST + 1)
+    # When it is read, then it is refused for its size
+    with pytest.raises(ManifestError, match="is larger than"):
+        read_manifest(version.folder)
+
+
+def test_probabilities_may_be_called_by_their_former_name(version: SmallVersion) -> None:
+    # Given a manifest of before the word was settled, as databases remember them
+    document = json.loads(version.manifest.to_json())
+    part(document, "output")["activation"] = "sigmoid"
+    # When it is parsed, then it means the same
+    assert parse_manifest(json.dumps(document)) == version.manifest
+
+
+@pytest.mark.parametrize("heading", PARTS)
+def test_every_field_is_documented_and_no_other(heading: str) -> None:
+    # Given the page's section about a part of the manifest
+    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
+    assert sections.keys() == PARTS.keys()
+    documented = set(re.findall(r"^\| `(\w+)` \|", sections[heading], re.MULTILINE))
+    # When it is compared with the schema, then it has its fields: those of a file are explained once
+    fields = set(PARTS[heading].model_fields)
+    if PARTS[heading] is not HashedFile and issubclass(PARTS[heading], HashedFile):
+        fields -= HashedFile.model_fields.keys()
+    assert documented == fields

@@ -183,7 +183,7 @@ def test_answers_that_are_no_numbers_fail_golden_probabilities(shipped: Shipped)
     golden = shipped.manifest.golden[0]
     scores = shipped.ask(load_tensor(shipped.folder, golden))
     scores[3] = np.nan
-    with pytest.raises(ModelError, match="is off by nan"):
+    with pytest.raises(ModelError, match="is off by inf"):
         check_scores(golden, shipped.labels, scores)
 
 
