@@ -473,8 +473,9 @@ class VerdictOutcome(StrEnum):
 class VerdictResult:
     """What really happened to one suggestion; `decided_by`/`decided_at` say who holds the row now.
 
-    `tag` is the canonical tag that was linked, `linked` is false when it was linked before.
-    `cleared` are suggestions that this verdict made redundant.
+    `tag` is the canonical tag of an approved row. `linked`: this verdict made the link; `already_linked`: it
+    was there; `alias_resolved`: the suggestion spoke of an alias. `cleared` are suggestions that this verdict
+    made redundant.
     """
 
     suggestion_id: int
@@ -486,12 +487,51 @@ class VerdictResult:
     cleared: tuple[int, ...]
     decided_by: str | None
     decided_at: datetime | None
+    already_linked: bool = False
+    alias_resolved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewOutcome:
-    """Answer to a review: results in the order asked, `batch_id` of the undoable batch."""
+    """Answer to a review: results in the order asked, `batch_id` of the undoable batch.
+
+    `counts`: of the image's suggestions, where the review was of one image.
+    """
 
     batch_id: int | None
     results: tuple[VerdictResult, ...]
-    counts: SuggestionCounts
+    counts: SuggestionCounts | None
+
+
+class UndoneAs(StrEnum):
+    """What became of one line of an undone batch.
+
+    `restored`: as before the verdict. `redundant`: not decided any more, but its tag is on the image by other
+    means, so nobody is asked. `superseded`: somebody has acted on it since, and it is left as it is.
+    """
+
+    RESTORED = "restored"
+    REDUNDANT = "redundant"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class UndoResult:
+    """What really happened to one suggestion of an undone batch. `unlinked`: its tag went from the image."""
+
+    suggestion_id: int
+    outcome: UndoneAs
+    status: SuggestionStatus | None
+    version: int | None
+    unlinked: bool
+    decided_by: str | None
+    decided_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoOutcome:
+    """Answer to an undo, in the order of the log. `batch_id` is the undo's own; None when nothing changed."""
+
+    batch_id: int | None
+    undone_batch_id: int
+    results: tuple[UndoResult, ...]

@@ -10,6 +10,7 @@ from orchestrator.records import (
     SuggestionCounts,
     SuggestionView,
     Tag,
+    UndoOutcome,
     VerdictResult,
     as_probability,
 )
@@ -110,6 +111,11 @@ def counts(found: SuggestionCounts) -> schemas.Counts:
     return schemas.Counts(pending=found.pending, approved=found.approved, rejected=found.rejected)
 
 
+def counts_or_none(found: SuggestionCounts | None) -> schemas.Counts | None:
+    """Return the counts by state where there are any."""
+    return None if found is None else counts(found)
+
+
 def result(found: VerdictResult) -> schemas.ReviewResult:
     """Return what became of one decision."""
     return schemas.ReviewResult(
@@ -119,6 +125,8 @@ def result(found: VerdictResult) -> schemas.ReviewResult:
         version=found.version,
         tag=None if found.tag is None else tag(found.tag),
         linked=found.linked,
+        already_linked=found.already_linked,
+        alias_resolved=found.alias_resolved,
         cleared=found.cleared,
         decided_by=found.decided_by,
         decided_at=found.decided_at,
@@ -130,7 +138,27 @@ def review(found: ReviewOutcome) -> schemas.ReviewAnswer:
     return schemas.ReviewAnswer(
         batch_id=found.batch_id,
         results=tuple(result(one) for one in found.results),
-        counts=counts(found.counts),
+        counts=counts_or_none(found.counts),
+    )
+
+
+def undo(found: UndoOutcome) -> schemas.UndoAnswer:
+    """Return what became of an undone batch."""
+    return schemas.UndoAnswer(
+        batch_id=found.batch_id,
+        undone_batch_id=found.undone_batch_id,
+        results=tuple(
+            schemas.UndoneSuggestion(
+                suggestion_id=one.suggestion_id,
+                outcome=one.outcome,
+                status=one.status,
+                version=one.version,
+                unlinked=one.unlinked,
+                decided_by=one.decided_by,
+                decided_at=one.decided_at,
+            )
+            for one in found.results
+        ),
     )
 
 

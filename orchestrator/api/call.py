@@ -43,6 +43,11 @@ class Call:
         return paths.image_id(self.request)
 
     @property
+    def batch_id(self) -> int:
+        """The batch that the path names."""
+        return paths.batch_id(self.request)
+
+    @property
     def model_version(self) -> tuple[str, int]:
         """The model's name and the version's number that the path names."""
         return paths.model_version(self.request)

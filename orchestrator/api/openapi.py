@@ -21,6 +21,7 @@ _SECURITY = "token"
 _ID_SCHEMA = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_ID}
 _PATH_PARAMETERS: Mapping[str, tuple[Document, object]] = {
     "image_id": (_ID_SCHEMA, 12),
+    "batch_id": (_ID_SCHEMA, 5),
     "name": ({"type": "string", "pattern": paths.MODEL_NAME}, "wd14"),
     "version": ({"type": "integer", "minimum": 1, "maximum": paths.LARGEST_VERSION}, 2),
 }

@@ -60,6 +60,12 @@ class ReviewRequest(Sent):
     decisions: Annotated[tuple[DecisionItem, ...], Field(min_length=1, max_length=MAX_DECISIONS)]
 
 
+class UndoRequest(Sent):
+    """What of a batch to take back; all of it unless `suggestion_ids` says."""
+
+    suggestion_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=MAX_DECISIONS)] | None = None
+
+
 class PageQuery(Sent):
     """Keyset paging."""
 
@@ -72,6 +78,12 @@ class ImagesQuery(PageQuery):
 
     pending: bool = Field(False, description="only images with pending suggestions")
     state: ImageState | None = None
+    mine: bool = Field(False, description="only the caller's own")
+
+
+class BatchesQuery(PageQuery):
+    """Which batches. Who may undo only their own sees only those."""
+
     mine: bool = Field(False, description="only the caller's own")
 
 

@@ -21,6 +21,7 @@ from orchestrator.records import (
     SourceKind,
     SuggestionStatus,
     TagType,
+    UndoneAs,
     VerdictOutcome,
 )
 
@@ -186,24 +187,65 @@ class ReviewResult(Answered):
     version: int | None
     tag: TagAnswer | None
     linked: bool
+    already_linked: bool
+    alias_resolved: bool
     cleared: tuple[int, ...]
     decided_by: str | None
     decided_at: Moment | None
 
 
 class ReviewAnswer(Answered):
-    """Results in the order asked. `batch_id` is null when nothing changed."""
+    """Results in the order asked. `batch_id` is null when nothing changed. `counts`: of the image's
+    suggestions, null where the review was of many images."""
 
     batch_id: int | None
     results: tuple[ReviewResult, ...]
-    counts: Counts
+    counts: Counts | None
 
 
 class ReviewProblem(Problem):
     """No decision went through: each result says why."""
 
     results: tuple[ReviewResult, ...]
-    counts: Counts
+    counts: Counts | None
+
+
+class BatchAnswer(Answered):
+    """What was done together. `undone_by`: the batch that took it back, or a part of it, last."""
+
+    id: int
+    kind: str
+    by: str
+    created_at: Moment
+    undoes: int | None
+    undone_by: int | None
+
+
+class BatchPage(Answered):
+    """Batches, the newest first."""
+
+    items: tuple[BatchAnswer, ...]
+    next_cursor: str | None
+
+
+class UndoneSuggestion(Answered):
+    """What became of one suggestion of a batch. `superseded` rows are as `decided_by` left them."""
+
+    suggestion_id: int
+    outcome: UndoneAs
+    status: SuggestionStatus | None
+    version: int | None
+    unlinked: bool
+    decided_by: str | None
+    decided_at: Moment | None
+
+
+class UndoAnswer(Answered):
+    """Results in the order of the log. `batch_id`: of the undo itself, null when nothing changed."""
+
+    batch_id: int | None
+    undone_batch_id: int
+    results: tuple[UndoneSuggestion, ...]
 
 
 class Generating(Answered):

@@ -15,7 +15,7 @@ from orchestrator.records import (
     VerdictOutcome,
     VerdictRequest,
 )
-from orchestrator.review.service import review
+from orchestrator.review.service import review, review_many
 from orchestrator.store import exposures, images, suggestions
 from orchestrator.store.transaction import Transaction
 
@@ -60,15 +60,32 @@ async def review_suggestions(call: Call) -> Reply:
         call.resources.store,
         call.user,
         call.image_id,
-        [
-            VerdictRequest(one.suggestion_id, one.version, one.decision, one.reason, one.note)
-            for one in body.decisions
-        ],
+        _verdicts(body),
         idempotency_key=call.idempotency_key,
     )
+    return _reply(outcome)
+
+
+async def review_across_images(call: Call) -> Reply:
+    """Apply decisions to suggestions of any images, as one batch that can be undone."""
+    body = await call.json(ReviewRequest)
+    outcome = await review_many(
+        call.resources.store, call.user, _verdicts(body), idempotency_key=call.idempotency_key
+    )
+    return _reply(outcome)
+
+
+def _verdicts(body: ReviewRequest) -> list[VerdictRequest]:
+    return [
+        VerdictRequest(one.suggestion_id, one.version, one.decision, one.reason, one.note)
+        for one in body.decisions
+    ]
+
+
+def _reply(outcome: ReviewOutcome) -> Reply:
     outcomes = {result.outcome for result in outcome.results}
     if outcomes == {VerdictOutcome.NOT_FOUND}:
-        raise NotFound("the image has none of these suggestions", code="suggestion_not_found")
+        raise NotFound("there are none of these suggestions", code="suggestion_not_found")
     if outcomes <= {VerdictOutcome.CONFLICT, VerdictOutcome.NOT_FOUND}:
         return Reply(409, _all_conflict(outcome))
     return Reply(200, answers.review(outcome))
@@ -82,5 +99,5 @@ def _all_conflict(outcome: ReviewOutcome) -> ReviewProblem:
         detail="every suggestion has changed since it was shown; the results say who decided what",
         code="stale_version",
         results=tuple(answers.result(one) for one in outcome.results),
-        counts=answers.counts(outcome.counts),
+        counts=answers.counts_or_none(outcome.counts),
     )

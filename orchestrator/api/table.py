@@ -6,6 +6,7 @@ from orchestrator.api.answers import PREFIX
 from orchestrator.api.bodies import BodyLimit
 from orchestrator.api.model_table import model_operations
 from orchestrator.api.operations import MULTIPART, Answer, Operation
+from orchestrator.api.review_table import review_operations
 
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif")
 
@@ -39,6 +40,8 @@ _RESULT = {
     "version": 2,
     "tag": _TAG,
     "linked": True,
+    "already_linked": False,
+    "alias_resolved": False,
     "cleared": [],
     "decided_by": "mira",
     "decided_at": "2026-01-05T10:00:00.000Z",
@@ -48,7 +51,13 @@ _STALE = {**_RESULT, "outcome": "conflict", "status": "rejected", "linked": Fals
 
 def operations() -> tuple[Operation, ...]:
     """Return every operation, in the order of the documentation."""
-    return (*_images(), *_suggestions(), *model_operations(PREFIX), *_operation())
+    return (
+        *_images(),
+        *_suggestions(),
+        *review_operations(PREFIX, result=_RESULT, stale=_STALE),
+        *model_operations(PREFIX),
+        *_operation(),
+    )
 
 
 def _images() -> tuple[Operation, ...]:

@@ -25,7 +25,7 @@ def decode(text: str) -> ReviewOutcome:
     return _outcome().validate_json(text)
 
 
-def fingerprint(image_id: int, requests: Sequence[VerdictRequest]) -> bytes:
+def fingerprint(image_id: int | None, requests: Sequence[VerdictRequest]) -> bytes:
     """Return the hash that tells two requests under one key apart."""
     return idempotency.fingerprint(
         "review", image_id, [[r.suggestion_id, r.version, r.decision, r.reason, r.note] for r in requests]

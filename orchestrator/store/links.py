@@ -34,6 +34,54 @@ async def link(
     return frozenset(fresh)
 
 
+async def link_pairs(
+    tx: Transaction, pairs: Collection[tuple[int, int]], *, user_id: int | None, origin: LinkOrigin
+) -> frozenset[tuple[int, int]]:
+    """Link (image id, canonical tag id) pairs of locked images; returns those that were not there."""
+    if not pairs:
+        return frozenset()
+    known = await tx.fetch_rows(
+        "SELECT image_id, tag_id FROM tag_links WHERE (image_id, tag_id) IN :pairs", pairs=sorted(set(pairs))
+    )
+    fresh = sorted(set(pairs) - set(known))
+    await tx.insert_many(
+        "tag_links",
+        ("image_id", "tag_id", "origin", "user_id"),
+        [(image_id, tag_id, origin, user_id) for image_id, tag_id in fresh],
+    )
+    return frozenset(fresh)
+
+
+async def unlink_pairs(
+    tx: Transaction, pairs: Collection[tuple[int, int]], *, origin: LinkOrigin | None = None
+) -> frozenset[tuple[int, int]]:
+    """Remove links of locked images, of one origin or of any; returns those that were there."""
+    if not pairs:
+        return frozenset()
+    condition = "(image_id, tag_id) IN :pairs AND (:origin IS NULL OR origin = :origin)"
+    there = await tx.fetch_rows(
+        f"SELECT image_id, tag_id FROM tag_links WHERE {condition}",  # noqa: S608
+        pairs=sorted(set(pairs)),
+        origin=origin,
+    )
+    if there:
+        await tx.execute("DELETE FROM tag_links WHERE (image_id, tag_id) IN :pairs", pairs=sorted(there))
+    return frozenset((row[0], row[1]) for row in there)
+
+
+async def applied_to(tx: Transaction, image_ids: Collection[int]) -> dict[int, frozenset[int]]:
+    """Return the canonical tags linked to each image (through an alias too); every image has an entry."""
+    found: dict[int, set[int]] = {image_id: set() for image_id in image_ids}
+    if found:
+        for image_id, tag_id in await tx.fetch_rows(
+            "SELECT l.image_id, COALESCE(t.alias_of, t.id) FROM tag_links l JOIN tags t ON t.id = l.tag_id"
+            " WHERE l.image_id IN :ids",
+            ids=sorted(found),
+        ):
+            found[image_id].add(tag_id)
+    return {image_id: frozenset(tags) for image_id, tags in found.items()}
+
+
 async def applied_ids(tx: Transaction, image_id: int) -> frozenset[int]:
     """Return the ids of the canonical tags linked to an image (through an alias too)."""
     rows = await tx.fetch_rows(

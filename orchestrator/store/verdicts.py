@@ -1,15 +1,19 @@
 # ruff: noqa: S608  (statements are put together from this package's own constants; values are bound)
-"""Verdicts: locking what is judged, changing it, and the append-only log of who decided what."""
+"""Verdicts: locking what is judged, changing it, and the append-only log of who decided what.
 
-from collections.abc import Mapping, Sequence
+An image's row guards its suggestions and links: whoever changes those locks it first, in id order.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from orchestrator.errors import NotFound
-from orchestrator.records import RejectReason, SuggestionStatus, Tag
+from orchestrator.records import Eligibility, RejectReason, SuggestionStatus, Tag
 from orchestrator.store.rows import TAG_COLUMNS, moment, moment_or_none, tag
-from orchestrator.store.transaction import Transaction
+from orchestrator.store.suggestions import HIDDEN
+from orchestrator.store.transaction import Row, Transaction
 
 
 class Act(StrEnum):
@@ -18,13 +22,15 @@ class Act(StrEnum):
     APPROVE = "approve"
     REJECT = "reject"
     CLEAR = "clear"
+    UNDO = "undo"
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedRow:
-    """A suggestion under lock. `tag` is the suggestion's own, `canonical` what a link would name."""
+    """A suggestion of a locked image. `tag` is its own, `canonical` what a link would name."""
 
     id: int
+    image_id: int
     tag: Tag
     canonical: Tag
     status: SuggestionStatus
@@ -51,34 +57,104 @@ class LogEntry:
     cause: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LockedImages:
+    """Images whose rows are locked: nobody else changes their suggestions or links. `now`: of this review."""
+
+    uploaders: Mapping[int, int]
+    hidden: frozenset[int]
+    now: datetime
+
+
+async def images_of(tx: Transaction, suggestion_ids: Collection[int]) -> dict[int, int]:
+    """Return each suggestion's image; unknown ones are left out. Nothing is locked."""
+    if not suggestion_ids:
+        return {}
+    rows = await tx.fetch_rows(
+        "SELECT id, image_id FROM suggestions WHERE id IN :ids", ids=sorted(suggestion_ids)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def lock_images(tx: Transaction, image_ids: Collection[int]) -> LockedImages:
+    """Lock images in id order; unknown ones are left out."""
+    if not image_ids:
+        (row,) = await tx.fetch_rows("SELECT UTC_TIMESTAMP(6)")
+        return LockedImages({}, frozenset(), moment(row[0]))
+    rows = await tx.fetch_rows(
+        "SELECT id, uploader_id, eligibility, UTC_TIMESTAMP(6) FROM images WHERE id IN :ids"
+        " ORDER BY id FOR UPDATE",
+        ids=sorted(image_ids),
+    )
+    return LockedImages(
+        uploaders={row[0]: row[1] for row in rows},
+        hidden=frozenset(row[0] for row in rows if Eligibility(row[2]) in HIDDEN),
+        now=max((moment(row[3]) for row in rows), default=datetime.now(UTC)),
+    )
+
+
 async def lock_image(tx: Transaction, image_id: int) -> tuple[int, datetime]:
-    """Lock an image's row; returns its uploader's id and the moment of this review. Raises NotFound."""
-    row = await tx.fetch_one(
-        "SELECT uploader_id, UTC_TIMESTAMP(6) AS now FROM images WHERE id = :id FOR UPDATE", id=image_id
-    )
-    if row is None:
+    """Lock one image's row; returns its uploader's id and the moment of this review. Raises NotFound."""
+    locked = await lock_images(tx, [image_id])
+    if image_id not in locked.uploaders:
         raise NotFound(f"no image has the id {image_id}", code="image_not_found")
-    return row["uploader_id"], moment(row["now"])
+    return locked.uploaders[image_id], locked.now
 
 
-async def lock_rows(tx: Transaction, image_id: int) -> dict[int, JudgedRow]:
-    """Lock all suggestions of an image in id order; returns them by id."""
-    await tx.fetch_rows(
-        "SELECT id FROM suggestions WHERE image_id = :image_id ORDER BY id FOR UPDATE", image_id=image_id
+_ROWS = f"""
+    SELECT s.id, s.image_id, s.status, s.version, s.score, s.confidence, s.model_version_id,
+           s.decided_by AS decider_id, s.decided_at, u.name AS decided_by, {TAG_COLUMNS}
+    FROM suggestions s JOIN tags t ON t.id = s.tag_id LEFT JOIN users u ON u.id = s.decided_by
+"""
+
+
+async def rows(tx: Transaction, suggestion_ids: Collection[int]) -> dict[int, JudgedRow]:
+    """Return suggestions by id. Their images' locks guard them: every writer takes those first."""
+    if not suggestion_ids:
+        return {}
+    found = await tx.fetch_all(f"{_ROWS} WHERE s.id IN :ids ORDER BY s.id", ids=sorted(suggestion_ids))
+    return await _judged(tx, found)
+
+
+async def pending_among(
+    tx: Transaction, image_ids: Collection[int], canonical_ids: Collection[int]
+) -> dict[int, JudgedRow]:
+    """Return pending suggestions of these images whose canonical tag is among these, by id."""
+    if not image_ids or not canonical_ids:
+        return {}
+    # Tags and their aliases first: the images' rows are then found by index, and no tag is looked at twice.
+    tag_ids = await tx.fetch_rows(
+        "SELECT id FROM tags WHERE id IN :ids OR alias_of IN :ids", ids=sorted(canonical_ids)
     )
-    rows = await tx.fetch_all(
-        f"""
-        SELECT s.id, s.status, s.version, s.score, s.confidence, s.model_version_id,
-               s.decided_by AS decider_id, s.decided_at, u.name AS decided_by, {TAG_COLUMNS}
-        FROM suggestions s JOIN tags t ON t.id = s.tag_id LEFT JOIN users u ON u.id = s.decided_by
-        WHERE s.image_id = :image_id ORDER BY s.id
-        """,
-        image_id=image_id,
+    found = await tx.fetch_all(
+        f"{_ROWS} WHERE s.image_id IN :images AND s.tag_id IN :tags AND s.status = 'pending' ORDER BY s.id",
+        images=sorted(image_ids),
+        tags=sorted(row[0] for row in tag_ids),
     )
-    canonical = await _canonical(tx, [tag(row) for row in rows])
+    return await _judged(tx, found)
+
+
+async def approved_among(
+    tx: Transaction, image_ids: Collection[int], canonical_ids: Collection[int]
+) -> dict[int, JudgedRow]:
+    """Return approved suggestions of these images whose canonical tag is among these, by id."""
+    if not image_ids or not canonical_ids:
+        return {}
+    found = await tx.fetch_all(
+        f"{_ROWS} WHERE s.image_id IN :images AND s.status = 'approved'"
+        " AND COALESCE(t.alias_of, t.id) IN :tags ORDER BY s.id",
+        images=sorted(image_ids),
+        tags=sorted(canonical_ids),
+    )
+    return await _judged(tx, found)
+
+
+async def _judged(tx: Transaction, found: Sequence[Row]) -> dict[int, JudgedRow]:
+    canonical = await _canonical(tx, [tag(row) for row in found])
     return {
         row["id"]: JudgedRow(
             id=row["id"],
+            image_id=row["image_id"],
             tag=tag(row),
             canonical=canonical[row["tag_id"]],
             status=SuggestionStatus(row["status"]),
@@ -90,7 +166,7 @@ async def lock_rows(tx: Transaction, image_id: int) -> dict[int, JudgedRow]:
             decided_by=row["decided_by"],
             decided_at=moment_or_none(row["decided_at"]),
         )
-        for row in rows
+        for row in found
     }
 
 
@@ -108,13 +184,13 @@ async def _canonical(tx: Transaction, tags: Sequence[Tag]) -> Mapping[int, Tag]:
 
 async def set_status(
     tx: Transaction,
-    suggestion_ids: Sequence[int],
+    suggestion_ids: Collection[int],
     status: SuggestionStatus,
     *,
-    user_id: int,
-    at: datetime,
+    user_id: int | None,
+    at: datetime | None,
 ) -> None:
-    """Decide locked rows; their version rises by one."""
+    """Change rows of locked images; their version rises by one. Nobody and no time: undecided again."""
     if suggestion_ids:
         await tx.execute(
             """
@@ -125,17 +201,17 @@ async def set_status(
             ids=sorted(suggestion_ids),
             status=status,
             user_id=user_id,
-            at=at.replace(tzinfo=None),
+            at=None if at is None else at.replace(tzinfo=None),
         )
 
 
-async def open_batch(tx: Transaction, *, user_id: int, kind: str) -> int:
+async def open_batch(tx: Transaction, *, user_id: int, kind: str, undoes: int | None = None) -> int:
     """Add a batch, the unit of undo; returns its id."""
-    return await tx.insert("review_batches", user_id=user_id, kind=kind)
+    return await tx.insert("review_batches", user_id=user_id, kind=kind, undoes=undoes)
 
 
 async def append(
-    tx: Transaction, batch_id: int, image_id: int, entries: Sequence[LogEntry], *, user_id: int, at: datetime
+    tx: Transaction, batch_id: int, entries: Sequence[LogEntry], *, user_id: int, at: datetime
 ) -> None:
     """Append to the log, in the order given."""
     await tx.insert_many(
@@ -147,7 +223,7 @@ async def append(
         ),
         [
             (
-                *(batch_id, e.row.id, image_id, e.row.tag.id, user_id, e.act, e.reason, e.note),
+                *(batch_id, e.row.id, e.row.image_id, e.row.tag.id, user_id, e.act, e.reason, e.note),
                 *(e.row.status, e.to_status, e.row.version, e.row.version + 1, e.row.model_version_id),
                 *(e.row.score, e.row.confidence, e.linked_tag_id, e.link_created, e.cause),
                 at.replace(tzinfo=None),

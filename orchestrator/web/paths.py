@@ -20,6 +20,14 @@ def image_id(request: Request) -> int:
     return found
 
 
+def batch_id(request: Request) -> int:
+    """Return the batch that the path names. Raises NotFound for what can be no batch's id."""
+    found = _number(request, "batch_id", LARGEST)
+    if found is None:
+        raise NotFound("this is no batch's id", code="batch_not_found")
+    return found
+
+
 def model_version(request: Request) -> tuple[str, int]:
     """Return the model's name and the version's number. Raises NotFound for what can be neither."""
     name, number = str(request.path_params["name"]), _number(request, "version", LARGEST_VERSION)

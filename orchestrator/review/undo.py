@@ -1,0 +1,192 @@
+"""Taking a batch back, or part of one.
+
+Every row that is still at the version which the verdict left is restored, cascades included; a row that
+somebody has acted on since is left and reported. A link goes when the last approval that asked for it goes,
+unless people put the tag there by other means. A row whose tag is on the image all the same is not asked
+about again: it ends `cleared`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from orchestrator import accounts
+from orchestrator.accounts import Action
+from orchestrator.errors import Conflict, Forbidden
+from orchestrator.records import (
+    SuggestionStatus,
+    UndoneAs,
+    UndoOutcome,
+    UndoResult,
+    User,
+)
+from orchestrator.review.judging import event
+from orchestrator.store import batches, hierarchy, links, outbox, verdicts
+from orchestrator.store.batches import Batch, Line
+from orchestrator.store.counters import Deltas
+from orchestrator.store.transaction import Transaction
+from orchestrator.store.unit_of_work import Store
+from orchestrator.store.verdicts import Act, JudgedRow, LockedImages, LogEntry
+
+OWN_PERIOD = timedelta(hours=24)
+"""How long people may take their own verdicts back; moderators always may, and anybody's."""
+
+UNDO = "undo"
+UNDONE = "suggestions.undone"
+
+
+async def undo(
+    store: Store, actor: User, batch_id: int, *, suggestion_ids: Collection[int] | None = None
+) -> UndoOutcome:
+    """Take a batch back, or only what was decided on `suggestion_ids` and followed from that.
+
+    Doing so again changes nothing. Raises NotFound (`batch_not_found`), Forbidden (`not_your_batch`,
+    `undo_too_late`), Conflict (`undo_of_undo`).
+    """
+    return await store.write(lambda tx: _undo(tx, actor, batch_id, suggestion_ids))
+
+
+async def _undo(
+    tx: Transaction, actor: User, batch_id: int, suggestion_ids: Collection[int] | None
+) -> UndoOutcome:
+    batch = await batches.get(tx, batch_id)
+    locked = await verdicts.lock_images(tx, await batches.images(tx, batch_id))
+    _allow(actor, batch, locked.now)
+    if batch.kind == UNDO:
+        raise Conflict("an undo is not undone: decide anew instead", code="undo_of_undo")
+    # After the locks: a concurrent undo of the same batch has marked its lines by now.
+    lines = await batches.standing(tx, batch_id, suggestion_ids)
+    rows = await verdicts.rows(tx, {line.suggestion_id for line in lines})
+    return await _Undoing(tx, actor, batch, locked, lines, rows).run()
+
+
+def _allow(actor: User, batch: Batch, now: datetime) -> None:
+    if accounts.may(actor.role, Action.UNDO_ANY):
+        return
+    if actor.id != batch.user_id or not accounts.may(actor.role, Action.UNDO_OWN):
+        raise Forbidden("these verdicts are another's", code="not_your_batch")
+    if now - batch.created_at > OWN_PERIOD:
+        raise Forbidden(
+            "own verdicts may be undone for 24 hours; a moderator can do it still", code="undo_too_late"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Undoing:
+    """One undo; the images are locked."""
+
+    tx: Transaction
+    actor: User
+    batch: Batch
+    locked: LockedImages
+    lines: Sequence[Line]
+    rows: Mapping[int, JudgedRow]
+
+    async def run(self) -> UndoOutcome:
+        """Restore what can be restored, in one batch of its own."""
+        undone = [line for line in self.lines if self._as_left(line)]
+        unlinked = await self._unlink(undone)
+        redundant = await self._redundant(undone)
+        entries = [
+            LogEntry(
+                row=self.rows[line.suggestion_id],
+                act=Act.UNDO,
+                to_status=SuggestionStatus.CLEARED if line in redundant else line.from_status,
+                linked_tag_id=line.linked_tag_id,
+            )
+            for line in undone
+        ]
+        batch_id = await self._write(undone, entries, unlinked) if undone else None
+        status = {entry.row.id: entry.to_status for entry in entries}
+        return UndoOutcome(
+            batch_id=batch_id,
+            undone_batch_id=self.batch.id,
+            results=tuple(self._result(line, status, line in redundant, unlinked) for line in self.lines),
+        )
+
+    def _as_left(self, line: Line) -> bool:
+        row = self.rows.get(line.suggestion_id)
+        return row is not None and (row.version, row.status) == (line.to_version, line.to_status)
+
+    async def _unlink(self, undone: Sequence[Line]) -> frozenset[tuple[int, int]]:
+        """Remove the links that no approval asks for any more; returns (image id, tag id) of each."""
+        gone = {line.suggestion_id for line in undone}
+        wanted = {(line.image_id, line.linked_tag_id) for line in undone if line.linked_tag_id is not None}
+        standing = await verdicts.approved_among(
+            self.tx, {image for image, _ in wanted}, {tag for _, tag in wanted}
+        )
+        kept = {(row.image_id, row.canonical.id) for row in standing.values() if row.id not in gone}
+        return await links.unlink_pairs(self.tx, wanted - kept, origin=links.LinkOrigin.REVIEW)
+
+    async def _redundant(self, undone: Sequence[Line]) -> list[Line]:
+        """Return the lines whose rows would be pending although nobody should be asked."""
+        back = [line for line in undone if line.from_status is SuggestionStatus.PENDING]
+        applied = await links.applied_to(self.tx, {line.image_id for line in back})
+        above = await hierarchy.ancestors_of(self.tx, frozenset().union(*applied.values()))
+        covered = {image: tags.union(*(above[tag] for tag in tags)) for image, tags in applied.items()}
+        return [
+            line
+            for line in back
+            if line.image_id in self.locked.hidden
+            or self.rows[line.suggestion_id].canonical.id in covered[line.image_id]
+        ]
+
+    async def _write(
+        self, undone: Sequence[Line], entries: Sequence[LogEntry], unlinked: Collection[tuple[int, int]]
+    ) -> int:
+        by_status: dict[SuggestionStatus, list[int]] = {}
+        for entry in entries:
+            by_status.setdefault(entry.to_status, []).append(entry.row.id)
+        for status, ids in sorted(by_status.items()):
+            undecided = status is SuggestionStatus.PENDING
+            await verdicts.set_status(
+                self.tx,
+                ids,
+                status,
+                user_id=None if undecided else self.actor.id,
+                at=None if undecided else self.locked.now,
+            )
+        batch_id = await verdicts.open_batch(self.tx, user_id=self.actor.id, kind=UNDO, undoes=self.batch.id)
+        await verdicts.append(self.tx, batch_id, entries, user_id=self.actor.id, at=self.locked.now)
+        await batches.mark_undone(self.tx, self.batch.id, [line.id for line in undone], by=batch_id)
+        told = event(batch_id, self.actor, self.locked.now, entries)
+        told |= {"undoes": self.batch.id, "unlinked": sorted(unlinked)}
+        await outbox.add(self.tx, UNDONE, told)
+        deltas = Deltas()
+        for entry in entries:
+            if entry.to_status is SuggestionStatus.PENDING:
+                deltas.pending(entry.row.tag.id, entry.row.confidence, +1)
+        for _, tag_id in unlinked:
+            deltas.links(tag_id, -1)
+        await deltas.apply(self.tx)
+        return batch_id
+
+    def _result(
+        self,
+        line: Line,
+        status: Mapping[int, SuggestionStatus],
+        redundant: bool,
+        unlinked: Collection[tuple[int, int]],
+    ) -> UndoResult:
+        row = self.rows.get(line.suggestion_id)
+        if line.suggestion_id not in status:
+            return UndoResult(
+                suggestion_id=line.suggestion_id,
+                outcome=UndoneAs.SUPERSEDED,
+                status=None if row is None else row.status,
+                version=None if row is None else row.version,
+                unlinked=False,
+                decided_by=None if row is None else row.decided_by,
+                decided_at=None if row is None else row.decided_at,
+            )
+        now = status[line.suggestion_id]
+        decided = now is not SuggestionStatus.PENDING
+        return UndoResult(
+            suggestion_id=line.suggestion_id,
+            outcome=UndoneAs.REDUNDANT if redundant else UndoneAs.RESTORED,
+            status=now,
+            version=self.rows[line.suggestion_id].version + 1,
+            unlinked=(line.image_id, line.linked_tag_id) in unlinked,
+            decided_by=self.actor.name if decided else None,
+            decided_at=self.locked.now if decided else None,
+        )

@@ -1,0 +1,125 @@
+"""Batches of the review log: what was done together, and what of it was undone."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.errors import NotFound
+from orchestrator.records import SuggestionStatus
+from orchestrator.store.rows import moment
+from orchestrator.store.transaction import Row, Transaction
+from orchestrator.store.verdicts import Act
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The verdicts of one request. `undoes`: the batch that this one took back."""
+
+    id: int
+    user_id: int
+    user_name: str
+    kind: str
+    created_at: datetime
+    undone_by: int | None
+    undoes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the log that has not been undone."""
+
+    id: int
+    suggestion_id: int
+    image_id: int
+    act: Act
+    from_status: SuggestionStatus
+    to_status: SuggestionStatus
+    to_version: int
+    linked_tag_id: int | None
+    cause: int | None
+
+
+_BATCHES = "SELECT b.*, u.name AS user_name FROM review_batches b JOIN users u ON u.id = b.user_id"
+
+
+async def get(tx: Transaction, batch_id: int) -> Batch:
+    """Return a batch. Raises NotFound (`batch_not_found`)."""
+    row = await tx.fetch_one(f"{_BATCHES} WHERE b.id = :id", id=batch_id)
+    if row is None:
+        raise NotFound(f"no batch has the id {batch_id}", code="batch_not_found")
+    return _batch(row)
+
+
+def _batch(row: Row) -> Batch:
+    return Batch(
+        id=row["id"],
+        user_id=row["user_id"],
+        user_name=row["user_name"],
+        kind=row["kind"],
+        created_at=moment(row["created_at"]),
+        undone_by=row["undone_by"],
+        undoes=row["undoes"],
+    )
+
+
+async def images(tx: Transaction, batch_id: int) -> frozenset[int]:
+    """Return the images that a batch speaks of."""
+    rows = await tx.fetch_rows("SELECT DISTINCT image_id FROM verdicts WHERE batch_id = :id", id=batch_id)
+    return frozenset(row[0] for row in rows)
+
+
+async def standing(
+    tx: Transaction, batch_id: int, suggestion_ids: Collection[int] | None = None
+) -> list[Line]:
+    """Return a batch's lines that have not been undone, in log order.
+
+    `suggestion_ids`: only those, with what followed from them.
+    """
+    rows = await tx.fetch_rows(
+        """
+        SELECT id, suggestion_id, image_id, decision, from_status, to_status, to_version, linked_tag_id,
+               cause_suggestion_id
+        FROM verdicts WHERE batch_id = :id AND undone_by IS NULL ORDER BY id
+        """,
+        id=batch_id,
+    )
+    lines = [
+        Line(
+            row[0],
+            row[1],
+            row[2],
+            Act(row[3]),
+            SuggestionStatus(row[4]),
+            SuggestionStatus(row[5]),
+            row[6],
+            row[7],
+            row[8],
+        )
+        for row in rows
+    ]
+    if suggestion_ids is None:
+        return lines
+    return [line for line in lines if {line.suggestion_id, line.cause} & set(suggestion_ids)]
+
+
+async def mark_undone(tx: Transaction, batch_id: int, lines: Collection[int], *, by: int) -> None:
+    """Note on the lines, by id, and on their batch which batch undid them."""
+    await tx.execute("UPDATE verdicts SET undone_by = :by WHERE id IN :ids", by=by, ids=sorted(lines))
+    await tx.execute("UPDATE review_batches SET undone_by = :by WHERE id = :id", by=by, id=batch_id)
+
+
+async def of_user(
+    tx: Transaction, user_id: int | None, *, before: int | None = None, limit: int = 50
+) -> list[Batch]:
+    """Return somebody's batches, or all, the newest first; `before`: the last id of the page before."""
+    rows = await tx.fetch_all(
+        f"""
+        {_BATCHES}
+        WHERE (:user_id IS NULL OR b.user_id = :user_id) AND (:before IS NULL OR b.id < :before)
+        ORDER BY b.id DESC LIMIT :limit
+        """,
+        user_id=user_id,
+        before=before,
+        limit=limit,
+    )
+    return [_batch(row) for row in rows]
