@@ -1,5 +1,7 @@
 """The running API against its own OpenAPI document: generated requests, right and wrong, as every role."""
 
+from collections.abc import Sequence
+
 import pytest
 import requests
 import schemathesis
@@ -59,19 +61,27 @@ def aim(case: schemathesis.Case, served: Installation) -> None:
     """Point right ids at rows that exist, or nearly do: generated ones would hardly ever hit. Wrong parts
     stay as they are, and so does what has been aimed before: callers share their cases."""
     aim_at_model(case)
+    known = sorted(served.suggestions)
+    if case.operation.definition.raw["operationId"] == "reviewAcrossImages":
+        if is_right(case, ParameterLocation.BODY):
+            aim_decisions(case, [row for rows in served.suggestions.values() for row in rows])
+        return
     if not is_right(case, ParameterLocation.PATH) or "image_id" not in case.path_parameters:
         return
-    known = sorted(served.suggestions)
     targets = [*known, known[-1] + 999_999]
     image_id = int(case.path_parameters["image_id"])
     if image_id not in targets:
         image_id = targets[image_id % len(targets)]
     case.path_parameters["image_id"] = image_id
-    if is_right(case, ParameterLocation.BODY):
-        rows = served.suggestions.get(image_id, ())
-        for decision, row in zip(case.body["decisions"], rows, strict=False):
-            decision["suggestion_id"] = row
-            decision["version"] = 1 if decision["version"] % 2 else 2
+    if is_right(case, ParameterLocation.BODY) and "decisions" in case.body:
+        aim_decisions(case, served.suggestions.get(image_id, ()))
+
+
+def aim_decisions(case: schemathesis.Case, rows: Sequence[int]) -> None:
+    """Point right decisions at these suggestions, at the version that they have or had."""
+    for decision, row in zip(case.body["decisions"], rows, strict=False):
+        decision["suggestion_id"] = row
+        decision["version"] = 1 if decision["version"] % 2 else 2
 
 
 def aim_at_model(case: schemathesis.Case) -> None:

@@ -39,6 +39,11 @@ ON_THE_BOARD = {
     "listImages": EVERYONE,
     "analyze": EVERYONE,
     "listModels": {E, A},
+    "listBatches": {U, T, M, A},
+}
+ON_VERDICTS: Mapping[str, Mapping[str, set[Role]]] = {
+    "reviewAcrossImages": REVIEW,
+    "undoBatch": {"own": {U, T, M, A}, "another's": {M, A}},
 }
 ON_MODELS: Mapping[str, tuple[str, int]] = {
     "showModel": ("wd14", 1),
@@ -81,20 +86,23 @@ def call(
     image_id: int = 0,
     *,
     model: tuple[str, int] | None = None,
+    batch_id: int = UNKNOWN_ID,
 ) -> httpx.Response:
     """Call an operation with a request that is right, and hold its answer against the document."""
     more: dict[str, object] = {}
     match operation.name:
         case "registerImage":
             more["json"] = {"url": "https://pictures.example/1.png"}
-        case "reviewSuggestions":
+        case "undoBatch":
+            more["json"] = {}
+        case "reviewSuggestions" | "reviewAcrossImages":
             decision = pending(http, served, image_id) | {"decision": "reject", "reason": "wrong"}
             more["json"] = {"decisions": [decision]}
         case "analyze":
             more["content"] = PICTURE
             headers = {**headers, "Content-Type": "image/jpeg"}
     name, version = ON_MODELS.get(operation.name, ("", 0)) if model is None else model
-    path = operation.path.format(image_id=image_id, name=name, version=version)
+    path = operation.path.format(image_id=image_id, name=name, version=version, batch_id=batch_id)
     response = http.request(operation.method, path, headers=headers, **more)  # type: ignore[arg-type]
     DOCUMENT[operation.path][operation.method].validate_response(response)
     return response
@@ -106,7 +114,7 @@ def assert_refused(response: httpx.Response, status: int, *codes: str) -> None:
 
 
 def test_the_matrix_speaks_of_every_operation() -> None:
-    assert {*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS, *WITHOUT_TOKEN} == set(TABLE)
+    assert {*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS, *ON_VERDICTS, *WITHOUT_TOKEN} == set(TABLE)
     assert {name for name, one in TABLE.items() if "{image_id}" in one.path} == set(ON_IMAGES)
 
 
@@ -135,6 +143,37 @@ def test_the_role_decides(http: httpx.Client, served: Installation, name: str, r
         assert response.is_success, response.text
     else:
         assert_refused(response, 403, "role_forbids")
+
+
+@pytest.mark.parametrize("role", Role)
+def test_whose_suggestions_they_are_decides(http: httpx.Client, served: Installation, role: Role) -> None:
+    operation, headers = TABLE["reviewAcrossImages"], served.headers(role)
+    for whose, image_id in {"own": served.kept[role], "another's": served.kept[OTHER]}.items():
+        response = call(http, served, operation, headers, image_id)
+        if role in ON_VERDICTS["reviewAcrossImages"][whose]:
+            assert response.is_success, f"{whose}: {response.text}"
+            undone = call(http, served, TABLE["undoBatch"], headers, batch_id=response.json()["batch_id"])
+            assert undone.is_success, undone.text
+        else:
+            assert_refused(response, 403, "not_your_image", "role_forbids")
+
+
+@pytest.mark.parametrize("role", Role)
+def test_who_may_take_back_whose_verdicts(http: httpx.Client, served: Installation, role: Role) -> None:
+    granted = ON_VERDICTS["undoBatch"]
+    review, undo = TABLE["reviewAcrossImages"], TABLE["undoBatch"]
+    theirs = call(http, served, review, served.headers(A), served.kept[OTHER]).json()["batch_id"]
+    response = call(http, served, undo, served.headers(role), batch_id=theirs)
+    if role in granted["another's"]:
+        assert response.is_success, response.text
+    else:
+        assert_refused(response, 403, "not_your_batch", "role_forbids")
+        assert call(http, served, undo, served.headers(A), batch_id=theirs).is_success
+    unknown = call(http, served, undo, served.headers(role))
+    if role in granted["own"]:
+        assert_refused(unknown, 404, "batch_not_found")
+    else:
+        assert_refused(unknown, 403, "role_forbids")
 
 
 @pytest.mark.parametrize(("name", "role"), list(product(ON_MODELS, Role)))
@@ -173,7 +212,7 @@ def test_a_list_shows_no_more_than_may_be_seen_one_by_one(
     assert role not in REVIEW["another's"] or OTHER in uploaders
 
 
-@pytest.mark.parametrize("name", [*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS])
+@pytest.mark.parametrize("name", [*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS, *ON_VERDICTS])
 @pytest.mark.parametrize(
     ("headers", "code"),
     [
