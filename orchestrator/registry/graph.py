@@ -51,10 +51,7 @@ def prepare_graph(
     `verify_graph` finds out whether the inside bears that. Without, the graph says that it takes any batch,
     as Triton wants it, and takes one picture at a time. Raises GraphPreparationError.
     """
-    _check_versions(original)
-    inner_input = _find_input(original, input_spec, size)
-    inner_output = _find_output(original, output_spec, labels)
-    _check_embedding(original, output_spec)
+    inner_input, inner_output = check_contract(original, input_spec, output_spec, size=size, labels=labels)
     # A prefix on every inner name: neither `image`, `scores` nor our own names can collide with any.
     model = compose.add_prefix(original, _INNER)
     graph = model.graph
@@ -82,6 +79,17 @@ def prepare_graph(
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise GraphPreparationError(f"the prepared graph is not valid ONNX: {error}") from error
     return model
+
+
+def check_contract(
+    original: onnx.ModelProto, input_spec: InputSpec, output_spec: OutputSpec, *, size: int, labels: int
+) -> tuple[onnx.ValueInfoProto, onnx.ValueInfoProto]:
+    """Return the input and the output that the specs name. Raises GraphPreparationError, with what does not
+    fit as its code: versions, names, types, dimensions, the embedding."""
+    _check_versions(original)
+    found = _find_input(original, input_spec, size), _find_output(original, output_spec, labels)
+    _check_embedding(original, output_spec)
+    return found
 
 
 def fixed_batch(model: onnx.ModelProto, input_name: str) -> int | None:

@@ -1,6 +1,7 @@
 """Reading an ONNX file with care: what it really is, its external data, its size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -19,7 +20,15 @@ _WEB_PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
 _OTHER_FORMATS = {b"\x89HDF": "an HDF5 file (Keras)", b"GGUF": "a GGUF file", b"\x93NUMPY": "a NumPy array"}
 
 
-def load_model(folder: Path, name: str) -> onnx.ModelProto:
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A graph with all its weights in it, and the files, relative to the folder, that those came from."""
+
+    model: onnx.ModelProto
+    data_files: frozenset[str]
+
+
+def load_model(folder: Path, name: str) -> ModelFile:
     """Return the ONNX graph in the file `name` of `folder`, its external data in it.
 
     Raises GraphPreparationError, with what is wrong as its code: no ONNX at all, damaged, too large, or its
@@ -41,14 +50,10 @@ def load_model(folder: Path, name: str) -> onnx.ModelProto:
     )
     if size > LARGEST_MODEL:
         raise _too_large(name, size)
+    beside = path.parent.relative_to(folder)
+    files = frozenset((beside / _external(tensor)[0]).as_posix() for tensor in _external_tensors(model))
     external_data_helper.load_external_data_for_model(model, str(path.parent))
-    return model
-
-
-def external_files(folder: Path, name: str, model: onnx.ModelProto) -> set[str]:
-    """Return the external data files that a graph names, relative to `folder`."""
-    beside = (folder / name).parent.relative_to(folder)
-    return {(beside / _external(tensor)[0]).as_posix() for tensor in _external_tensors(model)}
+    return ModelFile(model, files)
 
 
 def refuse_other_formats(path: Path) -> None:
@@ -103,7 +108,7 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
     yield from _node_tensors(graph.node)
 
 
-def _node_tensors(nodes: "Iterator[onnx.NodeProto]") -> Iterator[TensorProto]:
+def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[TensorProto]:
     for node in nodes:
         for attribute in node.attribute:
             if attribute.HasField("t"):

@@ -74,7 +74,7 @@ def prepare_version(folder: Path, manifest: Manifest) -> PreparedGraph:
     The manifest's `served.sha256` is not looked at; the new one is returned. Raises GraphPreparationError or
     ManifestError, and then writes nothing.
     """
-    proved = prove(folder, manifest, load_model(folder, manifest.model.file))
+    proved = prove(folder, manifest, load_model(folder, manifest.model.file).model)
     target_name = "model.onnx" if manifest.served is None else manifest.served.file
     target = folder / target_name
     partial = target.with_name(target.name + ".partial")
