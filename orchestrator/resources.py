@@ -55,7 +55,7 @@ class Resources:
         """
         metrics = metrics or Metrics.create()
         async with AsyncExitStack() as stack:
-            store = await Store.connect(settings)
+            store = await Store.connect(settings, on_race=metrics.store_races.inc)
             stack.push_async_callback(store.close)
             fetcher = await stack.enter_async_context(ImageFetcher(settings))
             decoder = await stack.enter_async_context(Decoder.from_settings(settings))

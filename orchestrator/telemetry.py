@@ -46,6 +46,7 @@ class MetricName(StrEnum):
     SWEPT = "tagdesk_swept_images_total"
     MODEL_LOADS = "tagdesk_model_loads_total"
     MODEL_HEALTHY = "tagdesk_model_healthy"
+    STORE_RACES = "tagdesk_store_races_total"
     BROKEN_ANSWERS = "tagdesk_broken_answers_total"
     HTTP_SECONDS = "tagdesk_http_request_seconds"
     QUEUE_MESSAGES = "tagdesk_queue_messages"
@@ -87,6 +88,7 @@ class Metrics:
     model_loads: Counter
     model_healthy: Gauge
     broken_answers: Counter
+    store_races: Counter
     http_seconds: Histogram
 
     @classmethod
@@ -158,6 +160,11 @@ class Metrics:
                 MetricName.BROKEN_ANSWERS,
                 "Answers that a model version owed and did not give, or that were none; `reason` is the code",
                 ["model", "version", "reason"],
+                registry=registry,
+            ),
+            store_races=Counter(
+                MetricName.STORE_RACES,
+                "Units of work that lost a race in the database (a deadlock, say) and ran again",
                 registry=registry,
             ),
             http_seconds=Histogram(

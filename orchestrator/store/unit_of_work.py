@@ -70,13 +70,23 @@ def _is_gone(error: BaseException) -> bool:
 class Store:
     """A pool of connections to MariaDB. Made on the loop that uses it; close it before that loop ends."""
 
-    def __init__(self, database: Database, *, pool_wait: float = POOL_WAIT) -> None:
+    def __init__(
+        self, database: Database, *, pool_wait: float = POOL_WAIT, on_race: Callable[[], object] | None = None
+    ) -> None:
+        """`on_race` is called whenever a unit of work lost a race."""
         self._database = database
+        self._on_race = on_race
         self._pool_wait = pool_wait
         self._units: set[asyncio.Task[Any]] = set()
 
     @classmethod
-    async def connect(cls, settings: Settings, *, pool_wait: float = POOL_WAIT) -> Self:
+    async def connect(
+        cls,
+        settings: Settings,
+        *,
+        pool_wait: float = POOL_WAIT,
+        on_race: Callable[[], object] | None = None,
+    ) -> Self:
         """Open the pool and try the server once. Raises StoreUnavailable."""
         database = Database(
             settings.database_url.get_secret_value(),
@@ -90,7 +100,7 @@ class Store:
             await database.connect()
         except (OSError, driver.MySQLError) as error:
             raise StoreUnavailable(f"the database cannot be reached: {error}") from error
-        return cls(database, pool_wait=pool_wait)
+        return cls(database, pool_wait=pool_wait, on_race=on_race)
 
     async def close(self) -> None:
         """Wait for the units that are still under way, then close every connection."""
@@ -126,6 +136,8 @@ class Store:
                 return await self._attempt(work)
             except _Race as race:
                 races += 1
+                if self._on_race is not None:
+                    self._on_race()
                 if races > RETRIES:
                     raise StoreUnavailable(f"gave up after {RETRIES} retries: {race}") from race.__cause__
                 # Jitter lets two units that met once miss each other the next time.
