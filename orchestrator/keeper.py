@@ -17,6 +17,7 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.exposition import metrics_shown
 from orchestrator.inference.client import TritonClient
 from orchestrator.reconciler import Reconciler
+from orchestrator.registry.registrar import Registrar
 from orchestrator.settings import Settings, load_settings
 from orchestrator.store.named_lock import NamedLock
 from orchestrator.store.unit_of_work import Store
@@ -28,7 +29,9 @@ log = structlog.get_logger(__name__)
 LOCK = "keeper"
 LEADERSHIP_INTERVAL = 1.0
 RECONCILE_INTERVAL = 1.0
+REGISTRAR_INTERVAL = 2.0
 LONGEST_STEP = 150.0
+LONGEST_PUBLISHING = 3600.0
 
 
 class Leadership:
@@ -73,10 +76,14 @@ async def _keep(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
         async with TritonClient.from_settings(settings) as triton:
             sweeper = Sweeper(settings, store, queue, metrics)
             reconciler = Reconciler(settings, store, triton, metrics)
+            registrar = Registrar(settings, store, triton)
             async with asyncio.TaskGroup() as group:
                 group.create_task(_every(LEADERSHIP_INTERVAL, leadership.check, stop))
                 group.create_task(_every(settings.sweep_interval, sweeper.sweep, stop, leadership))
                 group.create_task(_every(RECONCILE_INTERVAL, reconciler.reconcile, stop, leadership))
+                group.create_task(
+                    _every(REGISTRAR_INTERVAL, registrar.look, stop, leadership, longest=LONGEST_PUBLISHING)
+                )
     finally:
         lock.drop()
         queue.close()
@@ -99,12 +106,14 @@ async def _every(
     step: Callable[[], Awaitable[object]],
     stop: asyncio.Event,
     leadership: Leadership | None = None,
+    *,
+    longest: float = LONGEST_STEP,
 ) -> None:
     """Take `step` every `interval` seconds while leading. No failure of one step ends the loop."""
     while not stop.is_set():
         if leadership is None or leadership.leading.is_set():
             try:
-                async with asyncio.timeout(LONGEST_STEP):
+                async with asyncio.timeout(longest):
                     await step()
             except (StoreUnavailable, TimeoutError) as error:
                 log.warning("step failed", error=repr(error))
