@@ -61,9 +61,8 @@ async def test_versions_with_other_labels_are_served_side_by_side(workshop: Work
 async def test_settings_made_by_hand_are_kept(workshop: Workshop, tmp_path: Path) -> None:
     await workshop.publisher().publish(Source().write(tmp_path / "a"))
     config = workshop.repository / "colours" / "config.pbtxt"
-    by_hand = config.read_text().replace(
-        "max_queue_delay_microseconds: 1000", "max_queue_delay_microseconds: 77"
-    )
+    delay = "max_queue_delay_microseconds"
+    by_hand = config.read_text().replace(f"{delay}: 1000", f"{delay}: 77")
     config.write_text(f"# ours\n{by_hand}")
     await workshop.publisher().publish(Source(gain=0.5).write(tmp_path / "b"))
     assert config.read_text() == f"# ours\n{by_hand}"
