@@ -149,7 +149,7 @@ REMEDIES: Mapping[str, str] = MappingProxyType(
         _C.BATCH_SINGLE: "export with a dynamic batch to have pictures computed together",
         _C.PREPARATION_FAILED: "correct `input` and `output`; docs/manifest.md says what they mean",
         _C.PREPARATION_DIFFERS: "please report it with the model: the prepared graph must equal its original",
-        _C.SERVED_STALE: "publish the version anew under the next number; nothing is wrong with the original",
+        _C.SERVED_STALE: "nothing, or publish the model anew under the next number",
         _C.TIME_EXCEEDED: "the graph may never end; if it is only slow, give --wall-seconds more",
         _C.MEMORY_EXCEEDED: "the graph may be a bomb; if it is only large, give --memory-mib more",
         _C.CHECK_CRASHED: "the file is hostile or corrupt: copy it again, export it again",

@@ -252,15 +252,20 @@ def parse_manifest(text: str) -> Manifest:
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'manifest'}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_input=False)
-        )
         outside = any(problem["type"] == "path_outside" for problem in error.errors())
         raise ManifestError(
-            f"the manifest does not fit schema version 1: {problems}",
+            describe_problems(error),
             code=CheckCode.PATH_OUTSIDE if outside else CheckCode.MANIFEST_INVALID,
         ) from error
+
+
+def describe_problems(error: ValidationError) -> str:
+    """Return every field that does not fit, with why, in one sentence."""
+    problems = "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc']) or 'manifest'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False)
+    )
+    return f"the manifest does not fit schema version 1: {problems}"
 
 
 def read_manifest(folder: Path) -> Manifest:

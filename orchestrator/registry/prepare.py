@@ -9,7 +9,7 @@ from orchestrator.errors import GraphPreparationError
 from orchestrator.registry.codes import CheckCode
 from orchestrator.registry.golden import load_tensor
 from orchestrator.registry.graph import fixed_batch, prepare_graph, with_output
-from orchestrator.registry.manifest import HashedFile, Manifest, file_sha256
+from orchestrator.registry.manifest import HashedFile, Manifest, OutputSpec, file_sha256
 from orchestrator.registry.model_file import load_model
 from orchestrator.registry.verify import BATCHES, SINGLE, Equality, verify_graph
 
@@ -68,6 +68,13 @@ def prove(folder: Path, manifest: Manifest, original: onnx.ModelProto, *, thread
     return ProvedGraph(graph, equality, batched=False, fixed=fixed)
 
 
+def original_bytes(original: onnx.ModelProto, spec: OutputSpec) -> bytes:
+    """Return an original serialised, giving its embedding too where the manifest names one."""
+    model = original if spec.embedding is None else with_output(original, spec.embedding)
+    serialised: bytes = model.SerializeToString()
+    return serialised
+
+
 def prepare_version(folder: Path, manifest: Manifest) -> PreparedGraph:
     """Prepare `manifest.model` of the version in `folder` and write `manifest.served` once it is verified.
 
@@ -88,7 +95,7 @@ def prepare_version(folder: Path, manifest: Manifest) -> PreparedGraph:
 def _attempt(
     folder: Path, manifest: Manifest, original: onnx.ModelProto, *, batched: bool, threads: int
 ) -> tuple[bytes, Equality]:
-    size, embedding = manifest.geometry.size, manifest.output.embedding
+    size = manifest.geometry.size
     prepared = prepare_graph(
         original,
         manifest.input,
@@ -98,7 +105,7 @@ def _attempt(
         batched=batched,
     ).SerializeToString()
     equality = verify_graph(
-        (original if embedding is None else with_output(original, embedding)).SerializeToString(),
+        original_bytes(original, manifest.output),
         prepared,
         manifest.input,
         manifest.output,

@@ -17,7 +17,8 @@ from orchestrator.registry.graph import check_contract, fixed_batch
 from orchestrator.registry.labels import read_labels, with_file_thresholds
 from orchestrator.registry.manifest import Manifest, file_inside, file_sha256, read_manifest_file
 from orchestrator.registry.model_file import ModelFile, load_model
-from orchestrator.registry.prepare import ProvedGraph, prove
+from orchestrator.registry.prepare import ProvedGraph, original_bytes, prove
+from orchestrator.registry.verify import verify_graph
 
 SERVED_FILE, ORIGINAL_FILE = "model.onnx", "original.onnx"
 """What the prepared graph is called, and its original where that had the former name."""
@@ -75,7 +76,8 @@ def inspect_folder(notes: Notes, folder: Path, *, anew: bool) -> Inspected | Non
         return None
     inspected = _ask(notes, folder, manifest, model, labels)
     if inspected is not None and manifest.served is not None and not anew:
-        _check_served(notes, folder, manifest, inspected.proved)
+        notes.begin("comparing the prepared graph that is there")
+        _check_served(notes, folder, manifest, model, inspected.proved)
     return inspected
 
 
@@ -187,15 +189,26 @@ def _ask(
     return Inspected(with_file_thresholds(folder, manifest), proved)
 
 
-def _check_served(notes: Notes, folder: Path, manifest: Manifest, proved: ProvedGraph) -> None:
-    """A prepared graph that is there must be the one that preparing the original gives."""
-    if file_inside(folder, manifest.prepared.file).read_bytes() == proved.graph:
-        notes.ok("served", f"{manifest.prepared.file} is the graph that preparing the original gives")
-    else:
-        notes.warn(
-            CheckCode.SERVED_STALE,
-            f"{manifest.prepared.file} is not the graph that preparing {manifest.model.file} gives now",
+def _check_served(
+    notes: Notes, folder: Path, manifest: Manifest, model: onnx.ModelProto, proved: ProvedGraph
+) -> None:
+    """A prepared graph that is there must equal the original, if it is not the one that preparing gives."""
+    name = manifest.prepared.file
+    served = file_inside(folder, name).read_bytes()
+    if served == proved.graph:
+        notes.ok("served", f"{name} is the graph that preparing the original gives")
+        return
+    with notes.failing():
+        verify_graph(
+            original_bytes(model, manifest.output),
+            served,
+            manifest.input,
+            manifest.output,
+            size=manifest.geometry.size,
+            batches=proved.equality.batches,
+            threads=cores(),
         )
+        notes.warn(CheckCode.SERVED_STALE, f"{name} was prepared by another release; it is equal")
 
 
 def _say_proved(notes: Notes, proved: ProvedGraph) -> None:
