@@ -58,6 +58,9 @@ def check_answers(
         row = int(np.argmax(~np.isfinite(asked.raw).all(axis=1)))
         notes.fail(CheckCode.ANSWERS_NOT_FINITE, f"NaN or infinity in the answer to {_named(row)}")
         return
+    if np.ptp(asked.raw, axis=0).max() < _SAME:
+        notes.fail(CheckCode.ANSWERS_CONSTANT, "every picture gets the same answer")
+        return
     _check_determinism(notes, session, manifest, asked)
     _check_activation(notes, manifest, asked.raw)
     if not notes.failed():
@@ -132,9 +135,6 @@ def _check_activation(notes: Notes, manifest: Manifest, raw: Float32Tensor) -> N
 
 def _check_variety(notes: Notes, probabilities: Float32Tensor) -> None:
     spread = np.ptp(probabilities, axis=0)
-    if spread.max() < _SAME:
-        notes.fail(CheckCode.ANSWERS_CONSTANT, "every picture gets the same answer")
-        return
     labels = probabilities.shape[1]
     if labels > 2 and np.allclose(probabilities.sum(axis=1), 1, atol=_SLACK):
         notes.warn(CheckCode.ANSWERS_COMPETE, "every picture's scores add up to 1, as after a softmax")

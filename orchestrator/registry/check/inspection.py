@@ -64,6 +64,8 @@ def inspect_folder(notes: Notes, folder: Path, *, anew: bool) -> Inspected | Non
     notes.begin("checking the graph")
     check_graph(notes, model)
     _check_declared(notes, loaded, manifest)
+    if notes.failed() or labels is None:
+        return None
     with notes.failing():
         check_contract(
             model,
@@ -72,7 +74,7 @@ def inspect_folder(notes: Notes, folder: Path, *, anew: bool) -> Inspected | Non
             size=manifest.geometry.size,
             labels=manifest.labels.count,
         )
-    if notes.failed() or labels is None:
+    if notes.failed():
         return None
     inspected = _ask(notes, folder, manifest, model, labels)
     if inspected is not None and manifest.served is not None and not anew:
