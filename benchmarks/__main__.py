@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.review_contention import review_contention
 from benchmarks.uploading import burst, live_latency
 
 app = typer.Typer(no_args_is_help=True, help="Measure. Each prints a table and ends with a line of JSON.")
@@ -23,6 +24,14 @@ def live_latency_(
 def burst_(count: Annotated[int, typer.Option(min=1, help="How many uploads.")] = 200) -> None:
     """How many pictures a second come through when many come at once."""
     asyncio.run(burst(count)).show()
+
+
+@app.command("review_contention")
+def review_contention_(
+    seconds: Annotated[float, typer.Option(min=1, help="How long each design is measured.")] = 20,
+) -> None:
+    """How many verdicts a second eight people give on one tag, beside the plain design."""
+    asyncio.run(review_contention(seconds)).show()
 
 
 app()
