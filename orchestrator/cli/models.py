@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.cli import model_files
+from orchestrator.cli import model_fetch, model_files
 from orchestrator.cli.publishing import actor, publish_folder, say, with_triton
 from orchestrator.cli.session import with_settings, with_store
+from orchestrator.records import VersionState
 from orchestrator.registry import lifecycle
 from orchestrator.registry.manifest import Manifest, parse_manifest
 from orchestrator.registry.register import register_folder
@@ -107,23 +108,29 @@ def remove(
 
 
 @app.command("list")
-def list_(as_json: AsJson = False) -> None:
+def list_(
+    as_json: AsJson = False,
+    everything: Annotated[bool, typer.Option("--all", help="Removed versions, too.")] = False,
+) -> None:
     """List the registered versions: what each is used for, and whether Triton serves it."""
-    rows = with_store(lambda store: store.read(models.list_versions))
+    rows = [
+        row
+        for row in with_store(lambda store: store.read(models.list_versions))
+        if everything or row.state is not VersionState.REMOVED
+    ]
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], indent=2, default=str))
         return
-    table = Table("model", "version", "state", "loaded", "source", "vocabulary", "sha256", "registered")
+    table = Table("model", "version", "state", "loaded", "speaks", "sha256", "registered")
     for row in rows:
         table.add_row(
             row.name,
             str(row.version),
             row.state,
             "yes" if row.loaded else "no",
-            row.source,
             row.vocabulary,
-            row.sha256[:12],
-            f"{row.created_at:%Y-%m-%d %H:%M} UTC",
+            row.sha256[:8],
+            f"{row.created_at:%Y-%m-%d}",
         )
     Console().print(table)
 
@@ -198,3 +205,4 @@ def _facts_table(row: VersionRow, manifest: Manifest) -> Table:
 
 
 app.registered_commands += model_files.app.registered_commands
+app.registered_commands += model_fetch.app.registered_commands
