@@ -286,6 +286,7 @@ class ProposedSuggestion:
     """A tag proposed for an image by the rules; evidence strongest first. Scores in ten-thousandths.
 
     `score` and `model_version_id` are those of the deciding model. `inferred`: a character's source.
+    `exploration`: just below the threshold, to learn what lies there.
     """
 
     tag_id: int
@@ -295,6 +296,7 @@ class ProposedSuggestion:
     model_version_id: int
     evidence: tuple[Evidence, ...]
     inferred: bool = False
+    exploration: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +316,14 @@ class RuleInputs:
 
 @dataclass(frozen=True, slots=True)
 class ImageContext:
-    """What the rules need to know of one image. `applied`: ids of the canonical tags linked to it."""
+    """What the rules need to know of one image. `applied`: ids of the canonical tags linked to it.
+
+    `image_id`: None for a picture that is not stored; nothing is explored on it.
+    """
 
     has_alpha: bool
     applied: frozenset[int]
+    image_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,11 +345,12 @@ class VersionRating:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What the rules made of one image's scores."""
+    """What the rules made of one image's scores. `explorations`: a few tags just below their thresholds."""
 
     suggestions: tuple[ProposedSuggestion, ...]
     unmapped: tuple[UnmappedTag, ...]
     ratings: tuple[VersionRating, ...]
+    explorations: tuple[ProposedSuggestion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

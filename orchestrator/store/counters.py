@@ -1,10 +1,12 @@
 """Counts per tag, kept beside the rows they count: pending suggestions by confidence, and links.
 
+`tag_pending` has the pending counts once more, one row a tag: the worklist reads every tag that has any.
 Written last in a transaction, as net deltas in tag order, so that two units never wait for each other's
 counters in opposite order, and a hot tag's row is held for the shortest time.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.store.transaction import Transaction
@@ -13,6 +15,8 @@ BUCKET = 500
 LAST_BUCKET = 19
 PENDING = "pending"
 LINKS = "links"
+COLUMNS = tuple(f"b{number:02}" for number in range(LAST_BUCKET + 1))
+"""The columns of `tag_pending`, by bucket."""
 
 
 def bucket(confidence: int) -> int:
@@ -43,20 +47,38 @@ class Deltas:
             [(tag_id, measure, number, amount) for (tag_id, measure, number), amount in rows],
             on_duplicate="amount = amount + VALUES(amount)",
         )
+        await _list(tx, {key: amount for key, amount in rows if key[1] == PENDING})
+
+
+async def _list(tx: Transaction, changes: Mapping[tuple[int, str, int], int]) -> None:
+    """Bring the worklist's rows up to date, in tag order."""
+    by_tag: dict[int, list[int]] = {}
+    for (tag_id, _, number), amount in sorted(changes.items()):
+        by_tag.setdefault(tag_id, [0] * len(COLUMNS))[number] = amount
+    await tx.insert_many(
+        "tag_pending",
+        ("tag_id", "pending", *COLUMNS),
+        [(tag_id, sum(amounts), *amounts) for tag_id, amounts in by_tag.items()],
+        on_duplicate=", ".join(f"{column} = {column} + VALUES({column})" for column in ("pending", *COLUMNS)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class TagCount:
-    """`pending` by 0.05 bucket, lowest first; `links` in all."""
+    """`pending` by 0.05 bucket, lowest first; `links` in all. `listed`: pending as the worklist has it, in
+    all and then by bucket."""
 
     tag_id: int
     pending: tuple[int, ...]
     links: int
+    listed: tuple[int, ...]
 
 
 async def load(tx: Transaction) -> tuple[TagCount, ...]:
     """Return the counts of every tag that has any, in tag order."""
-    return _by_tag(await tx.fetch_rows("SELECT tag_id, measure, bucket, amount FROM tag_counters"))
+    counters = await tx.fetch_rows("SELECT tag_id, measure, bucket, amount FROM tag_counters")
+    listed = await tx.fetch_rows(f"SELECT tag_id, pending, {', '.join(COLUMNS)} FROM tag_pending")  # noqa: S608
+    return _by_tag(counters, {row[0]: row[1:] for row in listed if any(row[1:])})
 
 
 _COUNT = (
@@ -68,7 +90,12 @@ _COUNT = (
 
 async def recount(tx: Transaction) -> tuple[TagCount, ...]:
     """Return what the counts should be, from the rows themselves (a scan)."""
-    return _by_tag([row for count in _COUNT for row in await tx.fetch_rows(count)])
+    rows = [row for count in _COUNT for row in await tx.fetch_rows(count)]
+    listed: dict[int, list[int]] = {}
+    for tag_id, measure, number, amount in rows:
+        if measure == PENDING:
+            listed.setdefault(tag_id, [0] * len(COLUMNS))[int(number)] = int(amount)
+    return _by_tag(rows, {tag_id: (sum(amounts), *amounts) for tag_id, amounts in listed.items()})
 
 
 async def rebuild(tx: Transaction) -> None:
@@ -79,18 +106,27 @@ async def rebuild(tx: Transaction) -> None:
             f"INSERT INTO tag_counters (tag_id, measure, bucket, amount) {count} LOCK IN SHARE MODE"
             " ON DUPLICATE KEY UPDATE amount = VALUES(amount)"
         )
+    sums = ", ".join(f"SUM(IF(bucket = {number}, amount, 0))" for number in range(len(COLUMNS)))
+    await tx.execute("DELETE FROM tag_pending")
+    await tx.execute(
+        f"INSERT INTO tag_pending (tag_id, pending, {', '.join(COLUMNS)})"  # noqa: S608
+        f" SELECT tag_id, SUM(amount), {sums} FROM tag_counters WHERE measure = 'pending' GROUP BY tag_id"
+    )
 
 
-def _by_tag(rows: list[tuple[int, str, int, int]]) -> tuple[TagCount, ...]:
+def _by_tag(
+    rows: list[tuple[int, str, int, int]], listed: Mapping[int, tuple[int, ...]]
+) -> tuple[TagCount, ...]:
     amounts: Counter[tuple[int, str, int]] = Counter()
     for tag_id, measure, number, amount in rows:
         amounts[tag_id, measure, number] += int(amount)
-    tags = sorted({key[0] for key, amount in amounts.items() if amount})
+    tags = sorted({*listed, *(key[0] for key, amount in amounts.items() if amount)})
     return tuple(
         TagCount(
             tag_id=tag,
             pending=tuple(amounts[tag, PENDING, number] for number in range(LAST_BUCKET + 1)),
             links=amounts[tag, LINKS, 0],
+            listed=listed.get(tag, (0,) * (1 + len(COLUMNS))),
         )
         for tag in tags
     )

@@ -304,7 +304,8 @@ async def list_images(
     if pending_only:
         # Not EXISTS: the optimiser may turn that into a scan of everything pending on the board.
         conditions.append(
-            "(SELECT s.id FROM suggestions s WHERE s.image_id = i.id AND s.status = 'pending' LIMIT 1) > 0"
+            "(SELECT s.id FROM suggestions s WHERE s.image_id = i.id AND s.status = 'pending'"
+            " AND s.exploration = FALSE LIMIT 1) > 0"
         )
     if state is not None:
         conditions.append("i.state = :state")

@@ -1,11 +1,17 @@
 # ruff: noqa: S608  (statements are put together from this package's own constants; values are bound)
-"""Images with pending suggestions, as the review desk walks through them: newest first."""
+"""Images with pending suggestions, as the review desk walks through them: newest first.
+
+Explorations do not count: an image is done without them.
+"""
 
 from collections.abc import Sequence
 
 from orchestrator.store.transaction import Transaction
 
-_HAS_PENDING = "EXISTS (SELECT 1 FROM suggestions s WHERE s.image_id = i.id AND s.status = 'pending')"
+_HAS_PENDING = (
+    "EXISTS (SELECT 1 FROM suggestions s"
+    " WHERE s.image_id = i.id AND s.status = 'pending' AND s.exploration = FALSE)"
+)
 
 
 async def counts(tx: Transaction, image_ids: Sequence[int]) -> dict[int, int]:
@@ -14,7 +20,7 @@ async def counts(tx: Transaction, image_ids: Sequence[int]) -> dict[int, int]:
         return {}
     rows = await tx.fetch_rows(
         "SELECT image_id, COUNT(*) FROM suggestions"
-        " WHERE image_id IN :image_ids AND status = 'pending' GROUP BY image_id",
+        " WHERE image_id IN :image_ids AND status = 'pending' AND exploration = FALSE GROUP BY image_id",
         image_ids=sorted(set(image_ids)),
     )
     return {int(image_id): int(amount) for image_id, amount in rows}

@@ -4,6 +4,7 @@ What becomes of a row (DESIGN 5); its `version` rises with every change that a r
 
 - pending, still proposed: scores brought up to date; no longer proposed: removed.
 - rejected, cleared: stay as they are; evidence is added.
+- an exploration is a pending row like others, but asks nobody again who has decided.
 - approved: stays; pending again only when its link was removed and a person asked for this analysis.
 - a tag that is linked by now, or an ancestor of one that is, counts as not proposed: the rules ran on what
   was linked before this transaction took the image's lock.
@@ -29,14 +30,16 @@ class _Stored:
     confidence: int
     model_version_id: int
     inferred: bool
+    exploration: bool
 
     def differs(self, proposal: ProposedSuggestion) -> bool:
         """Whether bringing the row up to date would change anything that people see."""
-        return (self.score, self.confidence, self.model_version_id, self.inferred) != (
+        return (self.score, self.confidence, self.model_version_id, self.inferred, self.exploration) != (
             proposal.score,
             proposal.confidence,
             proposal.model_version_id,
             proposal.inferred,
+            proposal.exploration,
         )
 
 
@@ -66,7 +69,7 @@ async def reconcile(
             deltas.pending(tag_id, row.confidence, -1)
             deltas.pending(tag_id, proposal.confidence, +1)
             updated.append(row)
-        elif row.status is SuggestionStatus.APPROVED and explicit:
+        elif row.status is SuggestionStatus.APPROVED and explicit and not proposal.exploration:
             deltas.pending(tag_id, proposal.confidence, +1)
             updated.append(row)
     for row in gone:
@@ -87,12 +90,14 @@ async def reconcile(
 async def _lock(tx: Transaction, image_id: int) -> dict[int, _Stored]:
     """Lock the image's suggestions in id order and return them by tag."""
     rows = await tx.fetch_rows(
-        "SELECT id, tag_id, status, score, confidence, model_version_id, inferred FROM suggestions"
-        " WHERE image_id = :image_id ORDER BY id FOR UPDATE",
+        "SELECT id, tag_id, status, score, confidence, model_version_id, inferred, exploration"
+        " FROM suggestions WHERE image_id = :image_id ORDER BY id FOR UPDATE",
         image_id=image_id,
     )
     return {
-        row[1]: _Stored(row[0], row[1], SuggestionStatus(row[2]), row[3], row[4], row[5], bool(row[6]))
+        row[1]: _Stored(
+            row[0], row[1], SuggestionStatus(row[2]), row[3], row[4], row[5], bool(row[6]), bool(row[7])
+        )
         for row in rows
     }
 
@@ -108,7 +113,7 @@ async def _update(tx: Transaction, rows: Sequence[tuple[int, ProposedSuggestion]
             """
             UPDATE suggestions
             SET status = 'pending', score = :score, confidence = :confidence, inferred = :inferred,
-                model_version_id = :model_version_id, version = version + 1,
+                exploration = :exploration, model_version_id = :model_version_id, version = version + 1,
                 decided_by = NULL, decided_at = NULL
             WHERE id = :id
             """,
@@ -116,6 +121,7 @@ async def _update(tx: Transaction, rows: Sequence[tuple[int, ProposedSuggestion]
             score=proposal.score,
             confidence=proposal.confidence,
             inferred=proposal.inferred,
+            exploration=proposal.exploration,
             model_version_id=proposal.model_version_id,
         )
 
@@ -124,8 +130,11 @@ async def _insert(tx: Transaction, image_id: int, proposals: Sequence[ProposedSu
     """Insert new pending rows; returns their ids by tag."""
     rows = await tx.insert_many(
         "suggestions",
-        ("image_id", "tag_id", "score", "confidence", "model_version_id", "inferred"),
-        [(image_id, p.tag_id, p.score, p.confidence, p.model_version_id, p.inferred) for p in proposals],
+        ("image_id", "tag_id", "score", "confidence", "model_version_id", "inferred", "exploration"),
+        [
+            (image_id, p.tag_id, p.score, p.confidence, p.model_version_id, p.inferred, p.exploration)
+            for p in proposals
+        ],
         returning=("tag_id", "id"),
     )
     return dict(rows)

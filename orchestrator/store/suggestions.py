@@ -42,7 +42,8 @@ async def persist(tx: Transaction, image: ClaimedImage, analysis: Analysis, reso
         return False
     new_sources = await _store_raw(tx, image.id, analysis)
     deltas = Deltas()
-    proposals = () if Eligibility(row["eligibility"]) in HIDDEN else resolution.suggestions
+    hidden = Eligibility(row["eligibility"]) in HIDDEN
+    proposals = () if hidden else (*resolution.suggestions, *resolution.explorations)
     await reconcile(tx, image.id, proposals, deltas, explicit=bool(row["explicit_analysis"]))
     await tx.execute(
         """
@@ -104,7 +105,10 @@ async def _store_raw(tx: Transaction, image_id: int, analysis: Analysis) -> froz
 async def for_image(
     tx: Transaction, image_id: int, statuses: Collection[SuggestionStatus] | None = None
 ) -> list[SuggestionView]:
-    """Return an image's suggestions, surest first; all states but `cleared` unless `statuses` says which."""
+    """Return an image's suggestions, surest first; all states but `cleared` unless `statuses` says which.
+
+    Explorations that nobody has decided are for the queues only.
+    """
     wanted = statuses or (SuggestionStatus.PENDING, SuggestionStatus.APPROVED, SuggestionStatus.REJECTED)
     rows = await tx.fetch_all(
         f"""
@@ -115,6 +119,7 @@ async def for_image(
         JOIN model_versions v ON v.id = s.model_version_id
         LEFT JOIN users u ON u.id = s.decided_by
         WHERE s.image_id = :image_id AND s.status IN :statuses
+          AND NOT (s.status = 'pending' AND s.exploration)
         ORDER BY s.confidence DESC, s.id
         """,
         image_id=image_id,
@@ -164,9 +169,11 @@ async def _evidence(tx: Transaction, suggestion_ids: list[int]) -> dict[int, lis
 
 
 async def counts(tx: Transaction, image_id: int) -> SuggestionCounts:
-    """Return how many of an image's suggestions stand in each state that people see."""
+    """Return how many of an image's suggestions stand in each state that people see, as `for_image` shows
+    them."""
     rows = await tx.fetch_rows(
-        "SELECT status, COUNT(*) FROM suggestions WHERE image_id = :image_id GROUP BY status",
+        "SELECT status, COUNT(*) FROM suggestions"
+        " WHERE image_id = :image_id AND NOT (status = 'pending' AND exploration) GROUP BY status",
         image_id=image_id,
     )
     found = {status: int(amount) for status, amount in rows}
@@ -177,4 +184,4 @@ async def counts(tx: Transaction, image_id: int) -> SuggestionCounts:
 
 async def context(tx: Transaction, image_id: int, *, has_alpha: bool) -> ImageContext:
     """Return what the rules need to know of an image whose picture has just been decoded."""
-    return ImageContext(has_alpha=has_alpha, applied=await links.applied_ids(tx, image_id))
+    return ImageContext(has_alpha=has_alpha, applied=await links.applied_ids(tx, image_id), image_id=image_id)

@@ -4,6 +4,8 @@ Pure: the same for the live pipeline and for a re-map of stored scores, whatever
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from orchestrator.records import (
     SCORE_ONE,
@@ -16,6 +18,7 @@ from orchestrator.records import (
     UnmappedTag,
     VersionRating,
 )
+from orchestrator.tagging import explore
 from orchestrator.tagging.plan import LabelRule, Meaning, TaggingPlan, VersionRules
 from orchestrator.tagging.redundancy import (
     is_part_of_applied_theme,
@@ -34,7 +37,8 @@ def resolve(plan: TaggingPlan, context: ImageContext, raw: Sequence[RawPredictio
     """
     scores = _by_version(plan, raw)
     proposing = _proposing(plan, scores)
-    detected, unmapped = _read(plan, context, [(version, scores[version.model.id]) for version in proposing])
+    voices = [(version, scores[version.model.id]) for version in proposing]
+    detected, unmapped = _read(plan, context, voices)
     applied = plan.board.canonical_of(context.applied)
     said = said_by_applied(plan.board, applied)
     fresh = {
@@ -49,6 +53,29 @@ def resolve(plan: TaggingPlan, context: ImageContext, raw: Sequence[RawPredictio
         suggestions=tuple(sorted(suggestions.values(), key=lambda one: (-one.confidence, one.tag_id))),
         unmapped=unmapped,
         ratings=_ratings(plan, scores),
+        explorations=_explorations(plan, context, voices, applied, detected.keys() | suggestions.keys()),
+    )
+
+
+def _explorations(
+    plan: TaggingPlan,
+    context: ImageContext,
+    voices: Sequence[tuple[VersionRules, dict[int, int]]],
+    applied: frozenset[int],
+    heard: AbstractSet[int],
+) -> tuple[ProposedSuggestion, ...]:
+    """Return the tags just below their thresholds that are to be tried on people, in tag order. `heard`: the
+    tags that some version is sure of."""
+    if context.image_id is None:
+        return ()
+    near, _ = _read(plan, context, voices, below=explore.MARGIN)
+    known = said_by_applied(plan.board, frozenset(heard) | applied)
+    return tuple(
+        replace(near[tag_id], exploration=True)
+        for tag_id in sorted(near)
+        if tag_id not in known
+        and explore.is_chosen(context.image_id, tag_id)
+        and not is_part_of_applied_theme(plan.board, tag_id, applied)
     )
 
 
@@ -81,14 +108,21 @@ def _read(
     plan: TaggingPlan,
     context: ImageContext,
     versions: Sequence[tuple[VersionRules, dict[int, int]]],
+    *,
+    below: int = 0,
 ) -> tuple[dict[int, ProposedSuggestion], tuple[UnmappedTag, ...]]:
-    """Return what the versions say above their thresholds: tags with merged evidence, unmapped names."""
+    """Return what the versions say above their thresholds: tags with merged evidence, unmapped names.
+
+    `below`: what they say in so wide a band below the thresholds instead.
+    """
     heard: dict[int, list[tuple[int, int, Evidence, VersionRules]]] = {}
     unmapped: dict[tuple[str, str], int] = {}
     for order, (version, scores) in enumerate(versions):
         for label, score in scores.items():
             rule = version.labels[label]
-            if score < rule.threshold or (context.has_alpha and _is_background(plan, rule)):
+            if not (rule.threshold - below <= score and (not below or score < rule.threshold)):
+                continue
+            if context.has_alpha and _is_background(plan, rule):
                 continue
             if rule.meaning is Meaning.TAG:
                 confidence = _weighted(score, rule.weight)
