@@ -21,7 +21,7 @@ from orchestrator.registry.check import (
 )
 from orchestrator.registry.initialise import Said, initialise
 from orchestrator.registry.manifest import MANIFEST_NAME, Manifest
-from orchestrator.registry.presets import Preset
+from orchestrator.registry.presets import CONTRACTS, IMAGENET_MEAN, IMAGENET_STD, Preset
 
 app = typer.Typer(no_args_is_help=True, help="Model files: write their manifests, check them.")
 
@@ -134,6 +134,12 @@ def init(
     if preset is Preset.GENERIC and ask:
         channel_order = channel_order or _order(typer.prompt("Channel order (RGB, BGR)", default="RGB"))
         value_range = value_range or _numbers(typer.prompt("Value range of a channel", default="0 1"))
+        if mean is None and typer.confirm(
+            "ImageNet's mean and standard deviation after that?", default=False
+        ):
+            mean, std = IMAGENET_MEAN, IMAGENET_STD
+    if licence is None and ask and CONTRACTS[preset].licence is None:
+        licence = typer.prompt("Licence")
     said = Said(
         size=size,
         pad_colour=pad_colour,

@@ -1,6 +1,9 @@
 """A first manifest comes from the preset, the graph and what is said, and never from guessing."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -270,3 +273,22 @@ def test_a_folders_name_is_the_default_for_name_and_number(wd14: Path) -> None:
     # And without a source it is not written
     refused = tagdesk_models("init", wd14, "--preset", "wd14-v2", "--force", "--yes")
     assert isinstance(refused.exception, InvalidInput)
+
+
+def test_on_a_terminal_what_cannot_be_seen_is_asked_for(wd14: Path) -> None:
+    # Given a person at a terminal, who knows the family
+    ours, theirs = os.openpty()
+    answers = ["generic", "BGR", "0 255", "n", "MIT", "my_tagger", "3", "a friend"]
+    command = [sys.executable, "-c", "from orchestrator.cli.model_files import app; app()", "init", str(wd14)]
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as asking:
+        # When the questions are answered
+        os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
+        output, _ = asking.communicate(timeout=120)
+    os.close(ours)
+    os.close(theirs)
+    # Then the manifest has the answers, and the rest from the graph
+    assert asking.returncode == 0, output.decode()
+    manifest = read_manifest_file(wd14)
+    assert (manifest.name, manifest.version, manifest.source) == ("my_tagger", 3, "a friend")
+    assert (manifest.input.channel_order, manifest.input.value_range) == ("BGR", (0, 255))
+    assert (manifest.licence, manifest.output.activation) == ("MIT", "probabilities")

@@ -27,7 +27,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 from small_nets import LABELS, Contract
 
-from orchestrator.registry.check import CheckLimits, prepare_folder
+from orchestrator.registry.check import CheckLimits, check_file, prepare_folder
 from orchestrator.registry.codes import REMEDIES
 from orchestrator.registry.manifest import file_sha256
 
@@ -358,3 +358,14 @@ def test_a_wrong_artefact_is_refused_by_name_and_left_as_it_is(wrong: Wrong, tmp
     assert re.search(wrong.words, failure.what), failure.what
     # And the folder is as it was
     assert snapshot(made.folder) == before
+
+
+def test_an_enormous_file_is_refused_unread(tmp_path: Path) -> None:
+    # Given a model file of three tebibytes, which take no room on the disk
+    made = artefact(tmp_path)
+    with made.model_path.open("r+b") as stream:
+        stream.truncate(3 * 1024**4)
+    # When it is checked, in its folder and alone, then it is refused without reading it
+    for report in (prepare_folder(made.folder), check_file(made.model_path)):
+        assert [finding.code for finding in report.failures] == ["model_too_large"]
+        assert "3,298,534,883,328 bytes" in report.failures[0].what

@@ -14,13 +14,11 @@ from orchestrator.registry.check.report import Notes
 from orchestrator.registry.codes import CheckCode
 from orchestrator.registry.golden import check_scores, check_tensor, differences, load_picture, load_tensor
 from orchestrator.registry.manifest import GoldenSpec, InputSpec, Manifest, OutputSpec
+from orchestrator.registry.presets import IMAGENET_MEAN, IMAGENET_STD
 from orchestrator.registry.reference import reference_letterbox, reference_probabilities
 from orchestrator.registry.verify import run_original, run_raw
 
 Labels = tuple[Label, ...]
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def load_tensors(notes: Notes, folder: Path, manifest: Manifest) -> list[Uint8Tensor]:

@@ -16,7 +16,7 @@ from orchestrator.registry.codes import CheckCode
 from orchestrator.registry.graph import check_contract, fixed_batch
 from orchestrator.registry.labels import read_labels, with_file_thresholds
 from orchestrator.registry.manifest import Manifest, file_inside, file_sha256, read_manifest_file
-from orchestrator.registry.model_file import ModelFile, load_model
+from orchestrator.registry.model_file import ModelFile, load_model, refuse_other_formats
 from orchestrator.registry.prepare import ProvedGraph, original_bytes, prove
 from orchestrator.registry.verify import verify_graph
 
@@ -124,6 +124,10 @@ def _read_manifest(notes: Notes, folder: Path) -> Manifest | None:
 def _check_files(notes: Notes, folder: Path, manifest: Manifest, *, anew: bool) -> None:
     served = None if manifest.served is None else manifest.served.file
     parts = [part for part in manifest.files() if not (anew and part.file == served)]
+    with notes.failing():  # before hashing: what is no graph at all, or far too large, is said as that
+        refuse_other_formats(file_inside(folder, manifest.model.file))
+    if notes.failed():
+        return
     for part in parts:
         with notes.failing():
             if file_sha256(file_inside(folder, part.file)) != part.sha256:
