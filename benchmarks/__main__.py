@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.model_rollout import model_rollout
 from benchmarks.review_contention import review_contention
 from benchmarks.uploading import burst, live_latency
 
@@ -32,6 +33,12 @@ def review_contention_(
 ) -> None:
     """How many verdicts a second eight people give on one tag, beside the plain design."""
     asyncio.run(review_contention(seconds)).show()
+
+
+@app.command("model_rollout")
+def model_rollout_() -> None:
+    """Whether clients notice that versions are published, switched, refused and removed."""
+    asyncio.run(model_rollout()).show()
 
 
 app()

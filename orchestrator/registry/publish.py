@@ -145,6 +145,7 @@ class Publisher:
         try:
             self.say("checking and preparing: in a process of its own, with limits")
             report = await asyncio.to_thread(prepare_folder, staging.folder)
+            report = report.model_copy(update={"subject": f"{manifest.name} {manifest.version}"})
             if not report.passed:
                 raise ModelRefused(report)
             await asyncio.to_thread((staging.folder / REPORT).write_text, report.to_json(), "utf-8")
