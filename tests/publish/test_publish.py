@@ -18,6 +18,7 @@ from orchestrator.inference.client import TritonClient
 from orchestrator.records import VersionState
 from orchestrator.registry import publish as publishing
 from orchestrator.registry import serving
+from orchestrator.registry.config import ConfigOptions
 from orchestrator.registry.publish import ModelRefused, Publisher
 from orchestrator.store import audit, models
 from orchestrator.store.named_lock import model_lock
@@ -70,6 +71,16 @@ async def test_settings_made_by_hand_are_kept(workshop: Workshop, tmp_path: Path
     await workshop.publisher().publish(Source(gain=0.7, maximum=4).write(tmp_path / "c"))
     assert "max_batch_size: 4" in config.read_text()
     assert f"{delay}: 77" in config.read_text()
+
+
+async def test_a_configuration_for_tensorrt_serves_here_as_well(workshop: Workshop, tmp_path: Path) -> None:
+    options = ConfigOptions(tensorrt_cache="/var/cache/engines", threads=1)
+    publisher = Publisher(workshop.store, workshop.settings, workshop.triton, "ada", options=options)
+    await publisher.publish(Source().write(tmp_path))
+    config = (workshop.repository / "colours" / "config.pbtxt").read_text()
+    assert f"image:16x{SIZE}x{SIZE}x3" in config
+    assert "/var/cache/engines" in config
+    assert await workshop.served() == {("colours", 1)}
 
 
 async def test_wrong_channels_are_refused_and_nothing_changes(workshop: Workshop, tmp_path: Path) -> None:
