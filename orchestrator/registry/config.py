@@ -12,8 +12,8 @@ from google.protobuf import text_format  # type: ignore[import-untyped]
 from tritonclient.grpc import model_config_pb2
 
 from orchestrator.errors import ManifestError
-from orchestrator.registry.graph import SERVED_INPUT, SERVED_OUTPUT
 from orchestrator.registry.manifest import Manifest
+from orchestrator.registry.names import SERVED_INPUT, SERVED_OUTPUT
 
 CONFIG_NAME = "config.pbtxt"
 SERVED_FILE = "model.onnx"

@@ -20,10 +20,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 from orchestrator.errors import GraphPreparationError
 from orchestrator.registry.codes import CheckCode
 from orchestrator.registry.manifest import InputSpec, OutputSpec
-
-SERVED_INPUT = "image"
-SERVED_OUTPUT = "scores"
-SERVED_EMBEDDING = "embedding"
+from orchestrator.registry.names import SERVED_EMBEDDING, SERVED_INPUT, SERVED_OUTPUT
 
 OLDEST_OPSET = 9
 """Compress exists since then; Mul and Add broadcast since 7."""

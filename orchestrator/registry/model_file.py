@@ -11,9 +11,7 @@ from onnx import TensorProto, external_data_helper
 from orchestrator.errors import GraphPreparationError, ManifestError
 from orchestrator.registry.codes import CheckCode
 from orchestrator.registry.manifest import file_inside
-
-LARGEST_MODEL = onnx.checker.MAXIMUM_PROTOBUF
-"""Bytes that a graph and its weights may have together: what a protobuf holds."""
+from orchestrator.registry.names import LARGEST_MODEL
 
 _HEAD = 512
 _WEB_PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")

@@ -11,6 +11,7 @@ from orchestrator.registry.golden import load_tensor
 from orchestrator.registry.graph import fixed_batch, prepare_graph, with_output
 from orchestrator.registry.manifest import HashedFile, Manifest, OutputSpec, file_sha256
 from orchestrator.registry.model_file import load_model
+from orchestrator.registry.names import SERVED_FILE
 from orchestrator.registry.verify import BATCHES, SINGLE, Equality, verify_graph
 
 # How a graph fails whose inside bears no batch but the one that it was exported with.
@@ -82,7 +83,7 @@ def prepare_version(folder: Path, manifest: Manifest) -> PreparedGraph:
     ManifestError, and then writes nothing.
     """
     proved = prove(folder, manifest, load_model(folder, manifest.model.file).model)
-    target_name = "model.onnx" if manifest.served is None else manifest.served.file
+    target_name = SERVED_FILE if manifest.served is None else manifest.served.file
     target = folder / target_name
     partial = target.with_name(target.name + ".partial")
     partial.write_bytes(proved.graph)

@@ -12,8 +12,8 @@ import onnxruntime as ort
 from orchestrator.errors import GraphPreparationError
 from orchestrator.records import Float32Tensor, Uint8Tensor
 from orchestrator.registry.codes import CheckCode
-from orchestrator.registry.graph import SERVED_EMBEDDING, SERVED_INPUT, SERVED_OUTPUT
 from orchestrator.registry.manifest import InputSpec, OutputSpec
+from orchestrator.registry.names import SERVED_EMBEDDING, SERVED_INPUT, SERVED_OUTPUT
 from orchestrator.registry.reference import reference_input, reference_probabilities
 
 TOLERANCE = 1e-4

@@ -21,8 +21,6 @@ from orchestrator.errors import TagdeskError
 from orchestrator.registry.check.answers import fails_for_memory, open_original
 from orchestrator.registry.check.graph import first_line
 from orchestrator.registry.check.inspection import (
-    ORIGINAL_FILE,
-    SERVED_FILE,
     Inspected,
     cores,
     inspect_file,
@@ -34,6 +32,7 @@ from orchestrator.registry.codes import CheckCode
 from orchestrator.registry.graph import fixed_batch
 from orchestrator.registry.manifest import MANIFEST_NAME, HashedFile, file_sha256
 from orchestrator.registry.model_file import load_model
+from orchestrator.registry.names import ORIGINAL_FILE, SERVED_FILE
 from orchestrator.registry.verify import run_original
 
 _PR_SET_PDEATHSIG = 1

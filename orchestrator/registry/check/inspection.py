@@ -17,11 +17,9 @@ from orchestrator.registry.graph import check_contract, fixed_batch
 from orchestrator.registry.labels import read_labels, with_file_thresholds
 from orchestrator.registry.manifest import Manifest, file_inside, file_sha256, read_manifest_file
 from orchestrator.registry.model_file import ModelFile, load_model, refuse_other_formats
+from orchestrator.registry.names import ORIGINAL_FILE, SERVED_FILE
 from orchestrator.registry.prepare import ProvedGraph, original_bytes, prove
 from orchestrator.registry.verify import verify_graph
-
-SERVED_FILE, ORIGINAL_FILE = "model.onnx", "original.onnx"
-"""What the prepared graph is called, and its original where that had the former name."""
 
 _MOST_CORES = 4
 

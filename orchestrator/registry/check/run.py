@@ -12,12 +12,11 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from orchestrator.registry.check.inspection import ORIGINAL_FILE, SERVED_FILE
 from orchestrator.registry.check.report import CheckReport, Notes
 from orchestrator.registry.check.wire import NEW_FOLDER, Job, Line, Look
 from orchestrator.registry.codes import CheckCode
 from orchestrator.registry.manifest import MANIFEST_NAME, read_manifest_file
-from orchestrator.registry.model_file import LARGEST_MODEL
+from orchestrator.registry.names import LARGEST_MODEL, ORIGINAL_FILE, SERVED_FILE
 
 _KEPT_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TMPDIR")
 _FILE_MODE = 0o644
