@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Annotated
 
 import typer
 from alembic.config import Config
@@ -20,13 +21,16 @@ from orchestrator.records import ImageState, MappingAction, ServedModel, Vocabul
 from orchestrator.registry.manifest import check_files, read_manifest
 from orchestrator.resources import Resources
 from orchestrator.settings import Settings
-from orchestrator.store import backlog, diagnosis, mappings, models, tags
+from orchestrator.store import backlog, consistency, counters, diagnosis, mappings, models, tags
 from orchestrator.store.transaction import Transaction
+from orchestrator.store.unit_of_work import Store
 
 _GIB = 1024**3
 _LOW_DISK = 2 * _GIB
 _SKEW = 5.0
 _LONG_WAIT = 600.0
+_FOUNDATIONS = frozenset({"database", "schema"})
+COUNTED = "counters equal a recount"
 
 
 class Level(StrEnum):
@@ -50,15 +54,26 @@ class Finding:
 _COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 
 
-def doctor() -> None:
+def doctor(
+    *,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also check every review against its log and counters (scans).")
+    ] = False,
+    mend: Annotated[bool, typer.Option("--mend", help="With --deep: count the counters anew.")] = False,
+) -> None:
     """Look at configuration, connections, schema, models, mappings, disk and clock; say how to mend them.
+
+    Examples: tagdesk doctor · tagdesk doctor --deep --mend
 
     Ends with status 1 when something must be mended.
     """
     settings = connect_settings()
 
     async def run() -> list[Finding]:
-        return [finding async for finding in examine(settings)]
+        found = [finding async for finding in examine(settings)]
+        if deep and not any(one.level is Level.FAIL and one.subject in _FOUNDATIONS for one in found):
+            found += await _reviews(settings, mend=mend)
+        return found
 
     findings = asyncio.run(run())
     table = Table("what", "state", "found", "what to do")
@@ -68,6 +83,31 @@ def doctor() -> None:
     Console().print(table)
     if any(finding.level is Level.FAIL for finding in findings):
         raise typer.Exit(1)
+
+
+async def _reviews(settings: Settings, *, mend: bool) -> list[Finding]:
+    """Ask for the invariants of the review; what is found must be found twice."""
+    store = await Store.connect(settings)
+    try:
+        first = await store.read(consistency.violations)
+        if mend and any(one.invariant == COUNTED for one in first):
+            await store.write(counters.rebuild)
+        broken = {one.invariant for one in first}
+        found = [one for one in await store.read(consistency.violations) if one.invariant in broken]
+    finally:
+        await store.close()
+    if not found:
+        mended = ", after counting anew" if first and mend else ""
+        return [Finding("reviews", Level.OK, f"log, links, pending rows and counters agree{mended}")]
+    return [
+        Finding(
+            "reviews",
+            Level.FAIL,
+            f"{one.invariant}: broken by {one.rows}, for example {'; '.join(one.examples)}",
+            "`tagdesk doctor --deep --mend`" if one.invariant == COUNTED else "a defect of ours: report it",
+        )
+        for one in found
+    ]
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:

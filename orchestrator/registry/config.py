@@ -16,8 +16,6 @@ from orchestrator.registry.manifest import Manifest
 from orchestrator.registry.names import SERVED_INPUT, SERVED_OUTPUT
 
 CONFIG_NAME = "config.pbtxt"
-SERVED_FILE = "model.onnx"
-"""What Triton looks for in a version's folder unless a configuration says otherwise."""
 BACKEND = "onnxruntime"
 
 _OPEN = -1

@@ -14,10 +14,11 @@ from orchestrator.errors import Conflict, InferenceUnavailable, ModelError, Stor
 from orchestrator.inference.client import TritonClient
 from orchestrator.records import ServedModel
 from orchestrator.registry.check import CheckReport, prepare_folder
-from orchestrator.registry.config import SERVED_FILE, ConfigOptions, merge_config, render_config
+from orchestrator.registry.config import ConfigOptions, merge_config, render_config
 from orchestrator.registry.labels import read_labels
 from orchestrator.registry.lifecycle import switch_to
 from orchestrator.registry.manifest import Manifest, read_manifest, read_manifest_file
+from orchestrator.registry.names import SERVED_FILE
 from orchestrator.registry.register import check_board_labels, enter_staged
 from orchestrator.registry.served import new_version, served_model
 from orchestrator.registry.serving import Say, alone, check_golden, compare_with_runtime, silent

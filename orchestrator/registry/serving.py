@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from orchestrator.inference.client import TritonClient
 from orchestrator.records import Float32Tensor, ServedModel, Uint8Tensor
 from orchestrator.registry.golden import check_scores, load_tensor
 from orchestrator.registry.manifest import Manifest
-from orchestrator.registry.verify import generated_images, open_session, run_served
 from orchestrator.settings import Settings
 from orchestrator.store.named_lock import model_lock
 
@@ -80,8 +79,7 @@ async def compare_with_runtime(triton: TritonClient, model: ServedModel, graph: 
     `graph`: the prepared graph. Raises ModelError (`served_differently`) above TOLERANCE,
     InferenceUnavailable.
     """
-    images = generated_images(model.geometry.size)
-    expected = await asyncio.to_thread(_run, graph, images)
+    images, expected = await asyncio.to_thread(_run, graph, model.geometry.size)
     largest = 0.0
     for image, wanted in zip(images, expected, strict=True):
         scores = await triton.infer(model, image[None], deadline=INFERENCE_DEADLINE)
@@ -95,9 +93,13 @@ async def compare_with_runtime(triton: TritonClient, model: ServedModel, graph: 
     return largest
 
 
-def _run(graph: Path, images: Sequence[Uint8Tensor]) -> list[Float32Tensor]:
+def _run(graph: Path, size: int) -> tuple[list[Uint8Tensor], list[Float32Tensor]]:
+    # ONNX Runtime is loaded by who publishes only, and not by every command and keeper.
+    from orchestrator.registry.verify import generated_images, open_session, run_served  # noqa: PLC0415
+
+    images = generated_images(size)
     try:
         session = open_session(graph.read_bytes())
     except OSError as error:
         raise ModelError(f"{graph} cannot be read: {error}") from error
-    return [run_served(session, image[None])[0] for image in images]
+    return images, [run_served(session, image[None])[0] for image in images]

@@ -18,9 +18,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from orchestrator.errors import InvalidInput, ManifestError
+from orchestrator.errors import InvalidInput
 from orchestrator.registry.config import CONFIG_NAME
-from orchestrator.registry.manifest import MANIFEST_NAME, Manifest
+from orchestrator.registry.manifest import MANIFEST_NAME, Manifest, file_inside
 
 STAGING = ".staging"
 READY, REFUSED = "READY", "REFUSED.txt"
@@ -141,9 +141,7 @@ class Staging:
         companions = [path.name for pattern in _COMPANIONS for path in source.glob(pattern)]
         wanted = {part.file for part in manifest.files()} | set(companions)
         for name in sorted(wanted):
-            original, copy = source / name, self.folder / name
-            if not original.is_file():
-                raise ManifestError(f"{manifest.name}/{manifest.version}: {name} is missing in {source}")
+            original, copy = file_inside(source, name), self.folder / name
             copy.parent.mkdir(parents=True, exist_ok=True, mode=_FOLDER_MODE)
             shutil.copyfile(original, copy)
             copy.chmod(_FILE_MODE)
