@@ -188,10 +188,15 @@ class SmallBoard:
             lambda tx: suggestions.persist(tx, claimed, self.analysis(scores), self.resolution(scores))
         )
 
-    async def analyse(self, image_id: int, scores: dict[str, int], *, explicit: bool = False) -> None:
+    async def analyse(
+        self, image_id: int, scores: dict[str, int], *, explicit: bool = False, asked_by: User | None = None
+    ) -> None:
         """Queue the image if need be, claim it and store an analysis."""
+        who = None if asked_by is None else asked_by.id
         await self.store.write(
-            lambda tx: images.requeue(tx, image_id, explicit=explicit, priority=Priority.BACKFILL)
+            lambda tx: images.requeue(
+                tx, image_id, explicit=explicit, priority=Priority.BACKFILL, asked_by=who
+            )
         )
         assert await self.persist(await self.claim(image_id), scores)
 

@@ -175,7 +175,7 @@ class Judging:
         )
 
 
-def event(batch_id: int, actor: User, now: datetime, entries: Sequence[LogEntry]) -> dict[str, object]:
+def event(batch_id: int | None, actor: User, now: datetime, entries: Sequence[LogEntry]) -> dict[str, object]:
     """Return what the outside is told of a batch."""
     return {
         "batch_id": batch_id,

@@ -3,7 +3,8 @@
 Every row that is still at the version which the verdict left is restored, cascades included; a row that
 somebody has acted on since is left and reported. A link goes when the last approval that asked for it goes,
 unless people put the tag there by other means. A row whose tag is on the image all the same is not asked
-about again: it ends `cleared`.
+about again: it ends `cleared`. What the board said by tagging is taken back with its link; that it took a
+tag away, or that a person asked for another analysis, are no verdicts and stay.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -28,8 +29,13 @@ from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 from orchestrator.store.verdicts import Act, JudgedRow, LockedImages, LogEntry
 
+NO_VERDICTS = frozenset({Act.UNLINK, Act.REOPEN})
+
 OWN_PERIOD = timedelta(hours=24)
 """How long people may take their own verdicts back; moderators always may, and anybody's."""
+
+_ORIGINS = {Act.IMPLY: links.LinkOrigin.BOARD}
+"""Who made the link of an act; review, where it does not say."""
 
 UNDO = "undo"
 UNDONE = "suggestions.undone"
@@ -55,7 +61,8 @@ async def _undo(
     if batch.kind == UNDO:
         raise Conflict("an undo is not undone: decide anew instead", code="undo_of_undo")
     # After the locks: a concurrent undo of the same batch has marked its lines by now.
-    lines = await batches.standing(tx, batch_id, suggestion_ids)
+    standing = await batches.standing(tx, batch_id, suggestion_ids)
+    lines = [line for line in standing if line.act not in NO_VERDICTS]
     rows = await verdicts.rows(tx, {line.suggestion_id for line in lines})
     return await _Undoing(tx, actor, batch, locked, lines, rows).run()
 
@@ -111,12 +118,24 @@ class _Undoing:
     async def _unlink(self, undone: Sequence[Line]) -> frozenset[tuple[int, int]]:
         """Remove the links that no approval asks for any more; returns (image id, tag id) of each."""
         gone = {line.suggestion_id for line in undone}
-        wanted = {(line.image_id, line.linked_tag_id) for line in undone if line.linked_tag_id is not None}
+        makers = {
+            (line.image_id, line.linked_tag_id): _ORIGINS.get(line.act, links.LinkOrigin.REVIEW)
+            for line in undone
+            if line.linked_tag_id is not None
+        }
+        wanted = makers.keys()
         standing = await verdicts.approved_among(
             self.tx, {image for image, _ in wanted}, {tag for _, tag in wanted}
         )
         kept = {(row.image_id, row.canonical.id) for row in standing.values() if row.id not in gone}
-        return await links.unlink_pairs(self.tx, wanted - kept, origin=links.LinkOrigin.REVIEW)
+        return frozenset().union(
+            *[
+                await links.unlink_pairs(
+                    self.tx, {pair for pair in wanted - kept if makers[pair] is origin}, origin=origin
+                )
+                for origin in sorted(set(makers.values()))
+            ]
+        )
 
     async def _redundant(self, undone: Sequence[Line]) -> list[Line]:
         """Return the lines whose rows would be pending although nobody should be asked."""

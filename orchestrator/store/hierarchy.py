@@ -20,11 +20,16 @@ async def set_parents(tx: Transaction, parents: Mapping[int, int | None]) -> Non
     Raises InvalidInput for a cycle, a tree deeper than 32, a parent of another type, or an alias at either
     end; NotFound for an unknown tag.
     """
+    if not parents:
+        return
     # Taken first and alone, so that concurrent changes of the forest wait here and not half-way.
-    await tx.fetch_one("SELECT version FROM rules_version WHERE id = 1 FOR UPDATE")
+    await rules_version.lock(tx)
     nodes = {
         row[0]: (TagType(row[1]), row[2], row[3])
-        for row in await tx.fetch_rows("SELECT id, type, alias_of, parent_id FROM tags")
+        for row in await tx.fetch_rows(
+            "SELECT id, type, alias_of, parent_id FROM tags WHERE parent_id IS NOT NULL OR id IN :named",
+            named=sorted({end for pair in parents.items() for end in pair if end is not None}),
+        )
     }
     forest: dict[int, int] = {tag: node[2] for tag, node in nodes.items() if node[2] is not None}
     moved: set[int] = set()
@@ -90,6 +95,12 @@ async def ancestors_of(tx: Transaction, tag_ids: Collection[int]) -> dict[int, f
     ):
         found[tag_id].add(ancestor)
     return {tag_id: frozenset(above) for tag_id, above in found.items()}
+
+
+async def descendants_of(tx: Transaction, tag_id: int) -> frozenset[int]:
+    """Return a tag's proper descendants."""
+    rows = await tx.fetch_rows("SELECT descendant_id FROM tag_closure WHERE ancestor_id = :tag", tag=tag_id)
+    return frozenset(row[0] for row in rows)
 
 
 async def set_character_sources(tx: Transaction, pairs: Collection[tuple[int, int]]) -> int:

@@ -35,6 +35,7 @@ __all__ = [
     "due_for_sweep",
     "finish_failed",
     "get",
+    "get_many",
     "list_images",
     "mark_enqueued",
     "oldest_queued_age",
@@ -254,8 +255,10 @@ async def release_for_retry(
     return changed == 1
 
 
-async def requeue(tx: Transaction, image_id: int, *, explicit: bool, priority: Priority) -> bool:
-    """Queue an image for another analysis. `explicit`: a person asked, so attempts start anew.
+async def requeue(
+    tx: Transaction, image_id: int, *, explicit: bool, priority: Priority, asked_by: int | None = None
+) -> bool:
+    """Queue an image for another analysis. `explicit`: a person asked (`asked_by`), so attempts start anew.
 
     True when the caller should enqueue it; False while it is running (an explicit wish is then honoured by
     the run that is under way). Raises NotFound.
@@ -265,16 +268,22 @@ async def requeue(tx: Transaction, image_id: int, *, explicit: bool, priority: P
         raise NotFound(f"no image has the id {image_id}", code="image_not_found")
     if row["state"] == ImageState.RUNNING:
         if explicit:
-            await tx.execute("UPDATE images SET explicit_analysis = TRUE WHERE id = :id", id=image_id)
+            await tx.execute(
+                "UPDATE images SET explicit_analysis = TRUE, explicit_by = :asked_by WHERE id = :id",
+                id=image_id,
+                asked_by=asked_by,
+            )
         return False
     await tx.execute(
         """
         UPDATE images
         SET queued_at = IF(state = 'queued', queued_at, UTC_TIMESTAMP(6)), state = 'queued', attempts = 0,
             not_before = NULL, enqueued_at = NULL, failure_code = NULL, failure_detail = NULL,
-            priority = :priority, explicit_analysis = explicit_analysis OR :explicit
+            priority = :priority, explicit_analysis = explicit_analysis OR :explicit,
+            explicit_by = IF(:explicit, :asked_by, explicit_by)
         WHERE id = :id
         """,
+        asked_by=asked_by,
         id=image_id,
         priority=priority,
         explicit=explicit,
@@ -288,6 +297,15 @@ async def get(tx: Transaction, image_id: int) -> Image:
     if row is None:
         raise NotFound(f"no image has the id {image_id}", code="image_not_found")
     return _image(row)
+
+
+async def get_many(tx: Transaction, image_ids: Sequence[int]) -> list[Image]:
+    """Return images in the order of `image_ids`; unknown ones are left out."""
+    if not image_ids:
+        return []
+    rows = await tx.fetch_all(_IMAGE + "WHERE i.id IN :ids", ids=image_ids)
+    by_id = {row["id"]: _image(row) for row in rows}
+    return [by_id[image_id] for image_id in image_ids if image_id in by_id]
 
 
 async def list_images(

@@ -2,6 +2,10 @@
 
 Workers keep the plan they built and compare one number before each image. Writers bump it last, so that the
 row is held only for the end of their transaction.
+
+Aliases and hierarchy decide which pending rows are redundant. So whoever adds links or pending rows shares
+the row (`hold`, after the images' locks) while reading them, and whoever changes them has it alone (`lock`,
+before anything else): once a change is committed, nobody under way still goes by what was before.
 """
 
 from orchestrator.store.transaction import Transaction
@@ -18,3 +22,13 @@ async def bump(tx: Transaction) -> None:
     await tx.execute(
         "INSERT INTO rules_version (id, version) VALUES (1, 1) ON DUPLICATE KEY UPDATE version = version + 1"
     )
+
+
+async def hold(tx: Transaction) -> None:
+    """Keep aliases and hierarchy as they are until this transaction ends."""
+    await tx.fetch_rows("SELECT version FROM rules_version WHERE id = 1 LOCK IN SHARE MODE")
+
+
+async def lock(tx: Transaction) -> None:
+    """Wait until nobody holds aliases and hierarchy any more, and have them alone. Take it first."""
+    await tx.fetch_rows("SELECT version FROM rules_version WHERE id = 1 FOR UPDATE")

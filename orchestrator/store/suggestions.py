@@ -20,11 +20,10 @@ from orchestrator.records import (
 )
 from orchestrator.store import links, mappings
 from orchestrator.store.counters import Deltas
+from orchestrator.store.eligibility import HIDDEN
 from orchestrator.store.reconcile import reconcile
 from orchestrator.store.rows import TAG_COLUMNS, moment_or_none, tag
 from orchestrator.store.transaction import Transaction
-
-HIDDEN = frozenset({Eligibility.REPOST, Eligibility.DELETED})
 
 
 async def persist(tx: Transaction, image: ClaimedImage, analysis: Analysis, resolution: Resolution) -> bool:
@@ -35,7 +34,8 @@ async def persist(tx: Transaction, image: ClaimedImage, analysis: Analysis, reso
     rows.
     """
     row = await tx.fetch_one(
-        "SELECT state, claim_token, eligibility, explicit_analysis FROM images WHERE id = :id FOR UPDATE",
+        "SELECT state, claim_token, eligibility, explicit_analysis, explicit_by FROM images"
+        " WHERE id = :id FOR UPDATE",
         id=image.id,
     )
     if row is None or row["state"] != "running" or row["claim_token"] != bytes.fromhex(image.token):
@@ -44,14 +44,21 @@ async def persist(tx: Transaction, image: ClaimedImage, analysis: Analysis, reso
     deltas = Deltas()
     hidden = Eligibility(row["eligibility"]) in HIDDEN
     proposals = () if hidden else (*resolution.suggestions, *resolution.explorations)
-    await reconcile(tx, image.id, proposals, deltas, explicit=bool(row["explicit_analysis"]))
+    await reconcile(
+        tx,
+        image.id,
+        proposals,
+        deltas,
+        explicit=bool(row["explicit_analysis"]),
+        asked_by=row["explicit_by"],
+    )
     await tx.execute(
         """
         UPDATE images
         SET state = 'done', claim_token = NULL, claimed_at = NULL, not_before = NULL,
-            failure_code = NULL, failure_detail = NULL, explicit_analysis = FALSE, sha256 = :sha256,
-            width = :width, height = :height, has_alpha = :has_alpha, media_type = :media_type,
-            analysed_at = UTC_TIMESTAMP(6)
+            failure_code = NULL, failure_detail = NULL, explicit_analysis = FALSE, explicit_by = NULL,
+            sha256 = :sha256, width = :width, height = :height, has_alpha = :has_alpha,
+            media_type = :media_type, analysed_at = UTC_TIMESTAMP(6)
         WHERE id = :id
         """,
         id=image.id,

@@ -1,7 +1,8 @@
 # ruff: noqa: S608  (statements are put together from this package's own constants; values are bound)
 """Tags, their aliases, and what is linked to an image. The hierarchy is in `hierarchy`."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import InvalidInput, NotFound
@@ -20,6 +21,25 @@ class NewTag:
     title: str
     type: TagType
     external_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagUse:
+    """A tag, how many links name it and how many pending suggestions; an alias has its own numbers."""
+
+    tag: Tag
+    links: int
+    pending: int
+
+
+_USE = f"""
+    SELECT {TAG_COLUMNS},
+           (SELECT COALESCE(SUM(c.amount), 0) FROM tag_counters c
+            WHERE c.tag_id = t.id AND c.measure = 'links') AS links,
+           (SELECT COALESCE(SUM(c.amount), 0) FROM tag_counters c
+            WHERE c.tag_id = t.id AND c.measure = 'pending') AS pending
+    FROM tags t
+"""
 
 
 async def create(tx: Transaction, *, title: str, type: TagType, external_id: int | None = None) -> Tag:  # noqa: A002
@@ -42,6 +62,7 @@ async def upsert_many(tx: Transaction, rows: Sequence[NewTag]) -> list[Tag]:
     """
     for row in rows:
         _check_title(row.title)
+    await rules_version.lock(tx)
     before = await _find(tx, rows)
     fresh = [row for row in rows if _match(before, row) is None]
     changed = bool(fresh)
@@ -142,6 +163,55 @@ async def by_external_ids(tx: Transaction, external_ids: Sequence[int]) -> dict[
     return {row["tag_external_id"]: tag(row) for row in rows}
 
 
+async def by_ids(tx: Transaction, tag_ids: Collection[int]) -> dict[int, Tag]:
+    """Return tags by id; unknown ones are left out."""
+    if not tag_ids:
+        return {}
+    rows = await tx.fetch_all(f"SELECT {TAG_COLUMNS} FROM tags t WHERE t.id IN :ids", ids=sorted(tag_ids))
+    return {row["tag_id"]: tag(row) for row in rows}
+
+
+async def groups(tx: Transaction, canonical_ids: Collection[int]) -> frozenset[int]:
+    """Return these tags and all their aliases."""
+    if not canonical_ids:
+        return frozenset()
+    rows = await tx.fetch_rows("SELECT id FROM tags WHERE alias_of IN :ids", ids=sorted(canonical_ids))
+    return frozenset(canonical_ids) | {row[0] for row in rows}
+
+
+async def search(
+    tx: Transaction,
+    *,
+    part: str | None = None,
+    type: TagType | None = None,  # noqa: A002
+    after_id: int = 0,
+    limit: int = 50,
+) -> list[TagUse]:
+    """Return a page of tags in id order; `part`: of the title, upper and lower case alike."""
+    escaped = None if part is None else re.sub(r"([!%_])", r"!\1", part)
+    rows = await tx.fetch_all(
+        f"""
+        {_USE}
+        WHERE t.id > :after_id AND (:type IS NULL OR t.type = :type)
+          AND (:pattern IS NULL OR t.title COLLATE utf8mb4_unicode_520_ci LIKE :pattern ESCAPE '!')
+        ORDER BY t.id LIMIT :limit
+        """,
+        after_id=after_id,
+        type=type,
+        pattern=None if escaped is None else f"%{escaped}%",
+        limit=limit,
+    )
+    return [TagUse(tag(row), int(row["links"]), int(row["pending"])) for row in rows]
+
+
+async def use(tx: Transaction, tag_id: int) -> TagUse:
+    """Return one tag and how much it is used. Raises NotFound."""
+    row = await tx.fetch_one(f"{_USE} WHERE t.id = :id", id=tag_id)
+    if row is None:
+        raise NotFound(f"no tag has the id {tag_id}", code="tag_not_found")
+    return TagUse(tag(row), int(row["links"]), int(row["pending"]))
+
+
 async def load_all(tx: Transaction) -> tuple[Tag, ...]:
     """Return every tag in id order."""
     rows = await tx.fetch_rows(
@@ -156,21 +226,22 @@ async def load_all(tx: Transaction) -> tuple[Tag, ...]:
 async def set_alias(tx: Transaction, tag_id: int, canonical_id: int | None) -> None:
     """Make a tag a synonym of another of its type, or (None) a tag of its own again.
 
-    Raises InvalidInput for itself, a chain of aliases, or another type; NotFound.
+    No chains: the aliases that the tag has follow it to the canonical one. Raises InvalidInput for itself,
+    for an alias as the target, for another type, for a tag in the hierarchy; NotFound.
     """
+    await rules_version.lock(tx)
     subject = await _locked(tx, tag_id)
     if canonical_id is not None:
         canonical = await _locked(tx, canonical_id)
-        if canonical.id == subject.id or canonical.alias_of is not None:
+        if canonical.id == subject.id:
+            raise InvalidInput("a tag is no alias of itself", code="alias_chain")
+        if canonical.alias_of is not None:
             raise InvalidInput(
-                "an alias points to a canonical tag, not to itself or to an alias", code="alias_chain"
+                f"an alias points to a canonical tag: this one is an alias of {canonical.alias_of}",
+                code="alias_chain",
             )
         if canonical.type != subject.type:
             raise InvalidInput("an alias and its canonical tag are of one type", code="alias_type")
-        if await tx.fetch_one("SELECT id FROM tags WHERE alias_of = :id LIMIT 1", id=tag_id):
-            raise InvalidInput(
-                "this tag has aliases of its own; point those elsewhere first", code="alias_chain"
-            )
         used = "SELECT id FROM tags WHERE parent_id = :id LIMIT 1"
         if subject.parent_id is not None or await tx.fetch_one(used, id=tag_id):
             raise InvalidInput("a tag in the hierarchy cannot become an alias", code="alias_in_hierarchy")
@@ -179,6 +250,23 @@ async def set_alias(tx: Transaction, tag_id: int, canonical_id: int | None) -> N
     await tx.execute(
         "UPDATE tags SET alias_of = :canonical WHERE id = :id", canonical=canonical_id, id=tag_id
     )
+    if canonical_id is not None:
+        await tx.execute(
+            "UPDATE tags SET alias_of = :canonical WHERE alias_of = :id", canonical=canonical_id, id=tag_id
+        )
+    await rules_version.bump(tx)
+
+
+async def rename(tx: Transaction, tag_id: int, title: str) -> None:
+    """Give a tag another title. Raises InvalidInput when it is empty, too long, or taken; NotFound."""
+    _check_title(title)
+    await rules_version.lock(tx)
+    if (await _locked(tx, tag_id)).title == title:
+        return
+    try:
+        await tx.execute("UPDATE tags SET title = :title WHERE id = :id", title=title, id=tag_id)
+    except DuplicateKey as error:
+        raise InvalidInput(f"a tag of this title exists: {title}", code="tag_exists") from error
     await rules_version.bump(tx)
 
 

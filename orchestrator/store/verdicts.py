@@ -11,18 +11,27 @@ from enum import StrEnum
 
 from orchestrator.errors import NotFound
 from orchestrator.records import Eligibility, RejectReason, SuggestionStatus, Tag
+from orchestrator.store import rules_version
+from orchestrator.store.eligibility import HIDDEN
 from orchestrator.store.rows import TAG_COLUMNS, moment, moment_or_none, tag
-from orchestrator.store.suggestions import HIDDEN
 from orchestrator.store.transaction import Row, Transaction
 
 
 class Act(StrEnum):
-    """What the log says was done. `clear`: another verdict made the row redundant."""
+    """What the log says was done. `clear`: another verdict made the row redundant.
+
+    `imply`: the board put the tag there itself; that counts for recall, not for precision. `unlink`: the tag
+    went from the image although the row stays approved. `reopen`: a person asked for another analysis, which
+    proposes the tag again.
+    """
 
     APPROVE = "approve"
     REJECT = "reject"
     CLEAR = "clear"
     UNDO = "undo"
+    IMPLY = "imply"
+    UNLINK = "unlink"
+    REOPEN = "reopen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,7 @@ async def images_of(tx: Transaction, suggestion_ids: Collection[int]) -> dict[in
 
 
 async def lock_images(tx: Transaction, image_ids: Collection[int]) -> LockedImages:
-    """Lock images in id order; unknown ones are left out."""
+    """Lock images in id order; unknown ones are left out. Aliases and hierarchy stay as they are, too."""
     if not image_ids:
         (row,) = await tx.fetch_rows("SELECT UTC_TIMESTAMP(6)")
         return LockedImages({}, frozenset(), moment(row[0]))
@@ -86,6 +95,7 @@ async def lock_images(tx: Transaction, image_ids: Collection[int]) -> LockedImag
         " ORDER BY id FOR UPDATE",
         ids=sorted(image_ids),
     )
+    await rules_version.hold(tx)
     return LockedImages(
         uploaders={row[0]: row[1] for row in rows},
         hidden=frozenset(row[0] for row in rows if Eligibility(row[2]) in HIDDEN),
@@ -202,6 +212,15 @@ async def set_status(
             status=status,
             user_id=user_id,
             at=None if at is None else at.replace(tzinfo=None),
+        )
+
+
+async def touch(tx: Transaction, suggestion_ids: Collection[int]) -> None:
+    """Raise the version of rows of locked images whose state stays, for something else about them changed."""
+    if suggestion_ids:
+        await tx.execute(
+            "UPDATE suggestions SET version = version + 1 WHERE id IN :ids ORDER BY id",
+            ids=sorted(suggestion_ids),
         )
 
 

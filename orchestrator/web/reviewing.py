@@ -107,7 +107,9 @@ async def generate(visit: Visit) -> Response:
     found = await visit.read(lambda tx: images.get(tx, image_id))
     accounts.require_review(visit.user, found.uploader_id)
     queued = await visit.resources.store.write(
-        lambda tx: images.requeue(tx, image_id, explicit=True, priority=Priority.LIVE)
+        lambda tx: images.requeue(
+            tx, image_id, explicit=True, priority=Priority.LIVE, asked_by=visit.user.id
+        )
     )
     if queued:
         await visit.resources.queue.enqueue([image_id], Priority.LIVE)
