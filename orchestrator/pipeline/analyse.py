@@ -34,6 +34,7 @@ from orchestrator.settings import Settings
 from orchestrator.store import images, suggestions
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
+from orchestrator.tagging.plan import TaggingPlan
 from orchestrator.tagging.resolve import resolve
 from orchestrator.telemetry import Metrics, Outcome, Stage
 
@@ -103,6 +104,10 @@ class Pipeline:
     async def warm(self) -> None:
         """Read the rules now, so that the first image need not wait for them. Raises StoreUnavailable."""
         await self._rules.current()
+
+    async def plan(self) -> TaggingPlan:
+        """Return the rules of now, for scores that are stored already. Raises StoreUnavailable."""
+        return (await self._rules.current()).plan
 
     async def analyse_images(self, image_ids: Sequence[int], priority: Priority) -> Sequence[int]:
         """Analyse those of `image_ids` that are due and that nobody else holds, and settle each.
