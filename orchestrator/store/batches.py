@@ -102,6 +102,27 @@ async def standing(
     return [line for line in lines if {line.suggestion_id, line.cause} & set(suggestion_ids)]
 
 
+async def latest_on(tx: Transaction, image_id: int, user_id: int) -> tuple[int, frozenset[int]] | None:
+    """Return somebody's latest batch with standing verdicts on an image, and what it decided there.
+
+    None when there is none, or all of it was undone.
+    """
+    rows = await tx.fetch_rows(
+        """
+        SELECT v.batch_id, v.suggestion_id
+        FROM verdicts v JOIN review_batches b ON b.id = v.batch_id
+        WHERE v.image_id = :image_id AND v.user_id = :user_id AND v.undone_by IS NULL AND b.undoes IS NULL
+          AND v.decision IN ('approve', 'reject')
+        ORDER BY v.batch_id DESC
+        """,
+        image_id=image_id,
+        user_id=user_id,
+    )
+    if not rows:
+        return None
+    return rows[0][0], frozenset(row[1] for row in rows if row[0] == rows[0][0])
+
+
 async def mark_undone(tx: Transaction, batch_id: int, lines: Collection[int], *, by: int) -> None:
     """Note on the lines, by id, and on their batch which batch undid them."""
     await tx.execute("UPDATE verdicts SET undone_by = :by WHERE id IN :ids", by=by, ids=sorted(lines))

@@ -47,6 +47,7 @@ class Desk:
             self._route(f"{image}/picture", pages.picture, "GET"),
             self._route(f"{image}/preview", pages.preview, "GET"),
             self._route(f"{image}/review", reviewing.decide, "POST"),
+            self._route(f"{image}/undo", reviewing.take_back, "POST"),
             self._route(f"{image}/generate", reviewing.generate, "POST"),
         ]
 

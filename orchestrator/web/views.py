@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from orchestrator import accounts
 from orchestrator.records import Image, SuggestionStatus, SuggestionView, Tag, User
-from orchestrator.store import exposures, images, pending, suggestions, tags
+from orchestrator.store import batches, exposures, images, pending, suggestions, tags
 from orchestrator.store.transaction import Transaction
 from orchestrator.web.words import GROUPS
 
@@ -24,13 +24,17 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class ImageView:
-    """One image for one reviewer. `newer` and `older`: the next images with pending suggestions."""
+    """One image for one reviewer. `newer` and `older`: the next images with pending suggestions.
+
+    `undoable`: how many of the reviewer's own decisions on it would be taken back next.
+    """
 
     image: Image
     groups: tuple[Group, ...]
     applied: tuple[Tag, ...]
     newer: int | None
     older: int | None
+    undoable: int
 
     @property
     def suggestions(self) -> tuple[SuggestionView, ...]:
@@ -57,12 +61,14 @@ async def image_view(tx: Transaction, user: User, image_id: int, *, shown: bool)
     accounts.require_review(user, image.uploader_id)
     found = await suggestions.for_image(tx, image_id, frozenset(SuggestionStatus))
     newer, older = await pending.neighbours(tx, image_id, uploader_id=only_own(user))
+    latest = await batches.latest_on(tx, image_id, user.id)
     view = ImageView(
         image=image,
         groups=_groups(found),
         applied=tuple(sorted(await tags.applied(tx, image_id), key=lambda tag: tag.title)),
         newer=newer,
         older=older,
+        undoable=0 if latest is None else len(latest[1]),
     )
     if shown:
         await exposures.record(

@@ -1,6 +1,6 @@
 """How the desk says things: times, percentages, outcomes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from orchestrator.records import (
@@ -8,6 +8,8 @@ from orchestrator.records import (
     ReviewOutcome,
     SuggestionStatus,
     TagType,
+    UndoneAs,
+    UndoResult,
     VerdictOutcome,
     VerdictResult,
     as_probability,
@@ -87,6 +89,24 @@ def summary(outcome: ReviewOutcome, titles: Mapping[int, str]) -> str:
     elif applied:
         verb = "Approved" if applied[0].status is SuggestionStatus.APPROVED else "Rejected"
         said.insert(0, f"{verb} {several(len(applied), 'suggestion')}.")
+    return " ".join(said)
+
+
+def undone(results: Sequence[UndoResult], titles: Mapping[int, str]) -> str:
+    """Say what became of an undo."""
+    left = [one for one in results if one.outcome is UndoneAs.SUPERSEDED]
+    back = [one for one in results if one.outcome is not UndoneAs.SUPERSEDED]
+    if not results:
+        return "There is nothing of yours to take back here."
+    said = []
+    if len(back) == 1:
+        said.append(f"Took back the decision on “{titles.get(back[0].suggestion_id, 'the suggestion')}”.")
+    elif back:
+        said.append(f"Took back {several(len(back), 'decision')}.")
+    for one in left:
+        title = titles.get(one.suggestion_id, "the suggestion")
+        who = f"{one.decided_by} {one.status} it since" if one.decided_by else "it changed since"
+        said.append(f"“{title}” is left as it is: {who}.")
     return " ".join(said)
 
 

@@ -74,6 +74,37 @@ async def test_by_keyboard_alone(desk: Desk) -> None:
     }
 
 
+async def test_a_decision_is_taken_back_by_one_key(desk: Desk) -> None:
+    """Given a decision with a cascade, when u is pressed, then all of it is as before, and again nothing."""
+    image_id = await desk.portrait({"hair": 9000, "long_hair": 8000, "smile": 7000})
+    async with desk.signed_in(desk.board.tagger) as page:
+        await page.goto(f"/desk/images/{image_id}")
+        await page.get_by_role("button", name="Approve long hair").click()
+        await expect(chip(page, "hair")).to_have_attribute("data-status", "cleared")
+        await expect(page.get_by_role("button", name="Undo 1 decision")).to_be_visible()
+        await page.keyboard.press("u")
+        await expect(chip(page, "long hair")).to_have_attribute("data-status", "pending")
+        await expect(chip(page, "hair")).to_have_attribute("data-status", "pending")
+        await expect(page.locator("[data-said]")).to_contain_text("Took back")
+        await expect(page.locator("[data-decided]")).to_have_text("0")
+        await expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+        await page.keyboard.press("u")
+        await expect(page.locator("[data-said]")).to_contain_text("nothing of yours")
+    assert await desk.board.linked(image_id) == set()
+    await desk.board.assert_counters_equal_recount()
+
+
+async def test_decisions_are_taken_back_without_scripts_as_well(desk: Desk) -> None:
+    image_id = await desk.portrait({"smile": 9000, "blue_eyes": 8000})
+    async with desk.signed_in(desk.board.tagger, java_script_enabled=False) as page:
+        await page.goto(f"/desk/images/{image_id}")
+        await page.get_by_role("button", name="Approve smile").click()
+        await expect(chip(page, "smile")).to_have_attribute("data-status", "approved")
+        await page.get_by_role("button", name="Undo 1 decision").click()
+        await expect(page.get_by_role("alert").first).to_contain_text("Took back the decision on “smile”.")
+        await expect(chip(page, "smile")).to_have_attribute("data-status", "pending")
+
+
 async def test_the_keys_are_explained(desk: Desk) -> None:
     image_id = await desk.portrait(SCORES)
     async with desk.signed_in(desk.board.tagger) as page:

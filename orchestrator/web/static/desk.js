@@ -86,6 +86,26 @@
     }
   }
 
+  async function takeBack(form) {
+    if (sending) return;
+    if (!form) {
+      say("There is nothing of yours to take back here.");
+      return;
+    }
+    sending = true;
+    try {
+      const response = await post(form, new FormData(form));
+      const answer = await response.json();
+      if (response.status === 401) location.assign(answer.sign_in);
+      else if (!answer.chips) say(answer.message, true);
+      else show(answer, Object.keys(answer.chips)[0] ?? null, true);
+    } catch {
+      say("The server cannot be reached. Nothing was taken back; try again in a moment.", true);
+    } finally {
+      sending = false;
+    }
+  }
+
   // The pending chip to go on with: the first one behind those decided, else the first of all.
   function followerOf(chips) {
     const all = pending();
@@ -98,7 +118,11 @@
     return new DOMParser().parseFromString(`<ul>${html}</ul>`, "text/html").querySelector("ul");
   }
 
-  function show(answer, after) {
+  function fragment(html) {
+    return new DOMParser().parseFromString(html, "text/html").body;
+  }
+
+  function show(answer, after, undoing = false) {
     const hadFocus = document.activeElement === document.body || Boolean(document.activeElement.closest("[data-review]"));
     for (const [id, html] of Object.entries(answer.chips)) {
       const chip = document.getElementById(`s-${id}`);
@@ -111,27 +135,15 @@
     one("[data-total]").textContent = answer.total;
     one("[data-bar]").setAttribute("width", answer.total - answer.pending);
     one("[data-bar]").ownerSVGElement.setAttribute("viewBox", `0 0 ${answer.total || 1} 1`);
-    refreshAll();
+    one("[data-tools]").replaceChildren(...[...fragment(answer.tools).children].map((part) => document.importNode(part, true)));
     say(answer.message, answer.failed);
+    one("[data-done]").hidden = answer.pending > 0;
     if (answer.pending === 0) {
-      one("[data-all-tools]")?.remove();
-      one("[data-done]").hidden = false;
-      if (!answer.failed) location.assign(answer.next);
+      if (!answer.failed && !undoing) location.assign(answer.next);
       return;
     }
     // The follower itself may just have been cleared by what was approved.
     if (hadFocus) focus(pending().find((chip) => chip.dataset.id === after) ?? pending()[0]);
-  }
-
-  // The forms for all must name exactly what is pending now.
-  function refreshAll() {
-    for (const form of every("[data-all]")) {
-      const inputs = pending().map((chip) => document.importNode(one("input[name=suggestion]", chip), true));
-      every("input[name=suggestion]", form).forEach((input) => input.remove());
-      form.prepend(...inputs);
-      one("[data-amount]", form).textContent = inputs.length;
-      form.parentElement.open = false;
-    }
   }
 
   function click(chip, value) {
@@ -168,6 +180,7 @@
     k: () => move(-1),
     ArrowDown: () => move(1),
     ArrowUp: () => move(-1),
+    u: () => takeBack(one("[data-undo]")),
     n: () => go("next"),
     p: () => go("previous"),
     "?": () => help.showModal(),
@@ -187,6 +200,10 @@
   });
 
   document.addEventListener("submit", (event) => {
+    if (event.target.matches("[data-undo]")) {
+      event.preventDefault();
+      takeBack(event.target);
+    }
     if (!event.target.matches("[data-decide]")) return;
     event.preventDefault();
     decide(event.target, event.submitter);
