@@ -18,6 +18,7 @@ from orchestrator.exposition import metrics_shown
 from orchestrator.inference.client import TritonClient
 from orchestrator.reconciler import Reconciler
 from orchestrator.registry.registrar import Registrar
+from orchestrator.review.tag_edits import Aligner
 from orchestrator.settings import Settings, load_settings
 from orchestrator.store.named_lock import NamedLock
 from orchestrator.store.unit_of_work import Store
@@ -30,6 +31,7 @@ LOCK = "keeper"
 LEADERSHIP_INTERVAL = 1.0
 RECONCILE_INTERVAL = 1.0
 REGISTRAR_INTERVAL = 2.0
+ALIGNER_INTERVAL = 5.0
 LONGEST_STEP = 150.0
 LONGEST_PUBLISHING = 3600.0
 
@@ -77,10 +79,12 @@ async def _keep(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             sweeper = Sweeper(settings, store, queue, metrics)
             reconciler = Reconciler(settings, store, triton, metrics)
             registrar = Registrar(settings, store, triton)
+            aligner = Aligner(store)
             async with asyncio.TaskGroup() as group:
                 group.create_task(_every(LEADERSHIP_INTERVAL, leadership.check, stop))
                 group.create_task(_every(settings.sweep_interval, sweeper.sweep, stop, leadership))
                 group.create_task(_every(RECONCILE_INTERVAL, reconciler.reconcile, stop, leadership))
+                group.create_task(_every(ALIGNER_INTERVAL, aligner.finish_changes, stop, leadership))
                 group.create_task(
                     _every(REGISTRAR_INTERVAL, registrar.look, stop, leadership, longest=LONGEST_PUBLISHING)
                 )

@@ -3,8 +3,9 @@
 Every row that is still at the version which the verdict left is restored, cascades included; a row that
 somebody has acted on since is left and reported. A link goes when the last approval that asked for it goes,
 unless people put the tag there by other means. A row whose tag is on the image all the same is not asked
-about again: it ends `cleared`. What the board said by tagging is taken back with its link; that it took a
-tag away, or that a person asked for another analysis, are no verdicts and stay.
+about again: it ends `cleared`, and so does an alias's where its canonical tag has a row. What the board said by
+tagging is taken back with its link; that it took a tag away, or that a person asked for another analysis, are
+no verdicts and stay.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -143,12 +144,30 @@ class _Undoing:
         applied = await links.applied_to(self.tx, {line.image_id for line in back})
         above = await hierarchy.ancestors_of(self.tx, frozenset().union(*applied.values()))
         covered = {image: tags.union(*(above[tag] for tag in tags)) for image, tags in applied.items()}
+        doubled = await self._doubled(back)
         return [
             line
             for line in back
             if line.image_id in self.locked.hidden
+            or line.suggestion_id in doubled
             or self.rows[line.suggestion_id].canonical.id in covered[line.image_id]
         ]
+
+    async def _doubled(self, back: Sequence[Line]) -> set[int]:
+        """Return the suggestions of what is an alias by now, where another row asks about its canonical tag
+        or has answered."""
+        rows = [self.rows[line.suggestion_id] for line in back]
+        aliased = [row for row in rows if row.tag.alias_of is not None]
+        if not aliased:
+            return set()
+        taken = await verdicts.pairs_with_rows(self.tx, {(row.image_id, row.canonical.id) for row in aliased})
+        doubled = set()
+        for row in sorted(aliased, key=lambda one: one.id):
+            pair = (row.image_id, row.canonical.id)
+            if pair in taken:
+                doubled.add(row.id)
+            taken |= {pair}
+        return doubled
 
     async def _write(
         self, undone: Sequence[Line], entries: Sequence[LogEntry], unlinked: Collection[tuple[int, int]]

@@ -229,6 +229,28 @@ async def open_batch(tx: Transaction, *, user_id: int, kind: str, undoes: int | 
     return await tx.insert("review_batches", user_id=user_id, kind=kind, undoes=undoes)
 
 
+async def pairs_with_rows(tx: Transaction, pairs: Collection[tuple[int, int]]) -> frozenset[tuple[int, int]]:
+    """Return those of these (image id, tag id) that have a suggestion of that very tag."""
+    if not pairs:
+        return frozenset()
+    found = await tx.fetch_rows(
+        "SELECT image_id, tag_id FROM suggestions WHERE (image_id, tag_id) IN :pairs", pairs=sorted(pairs)
+    )
+    return frozenset((row[0], row[1]) for row in found)
+
+
+async def last_acts(tx: Transaction, suggestion_ids: Collection[int]) -> dict[int, Act]:
+    """Return what was last done to each suggestion; those that the log does not know are left out."""
+    if not suggestion_ids:
+        return {}
+    rows = await tx.fetch_rows(
+        "SELECT v.suggestion_id, v.decision FROM verdicts v WHERE v.id IN"
+        " (SELECT MAX(id) FROM verdicts WHERE suggestion_id IN :ids GROUP BY suggestion_id)",
+        ids=sorted(suggestion_ids),
+    )
+    return {row[0]: Act(row[1]) for row in rows}
+
+
 async def append(
     tx: Transaction, batch_id: int, entries: Sequence[LogEntry], *, user_id: int, at: datetime
 ) -> None:
