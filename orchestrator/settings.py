@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     claim_lease: float = Field(
         15.0, gt=0, description="a claim that was not renewed for so long may be taken over"
     )
+    review_lease: float = Field(
+        300.0, gt=0, description="how long a reviewer holds what was handed out, unless renewed"
+    )
     sweep_interval: float = Field(2.0, gt=0)
 
     metrics_host: str = "127.0.0.1"

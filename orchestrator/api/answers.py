@@ -57,6 +57,11 @@ def image(found: Image) -> schemas.ImageAnswer:
     )
 
 
+def listed_image(found: Image, pending: int) -> schemas.ListedImage:
+    """Return an image of a list."""
+    return schemas.ListedImage(**dict(image(found)), pending=pending)
+
+
 def image_detail(found: Image, tags: Sequence[Tag]) -> schemas.ImageDetail:
     """Return an image with its tags."""
     return schemas.ImageDetail(**dict(image(found)), tags=tuple(tag(one) for one in tags))

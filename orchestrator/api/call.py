@@ -48,6 +48,11 @@ class Call:
         return paths.batch_id(self.request)
 
     @property
+    def lease_id(self) -> int:
+        """The lease that the path names."""
+        return paths.lease_id(self.request)
+
+    @property
     def model_version(self) -> tuple[str, int]:
         """The model's name and the version's number that the path names."""
         return paths.model_version(self.request)

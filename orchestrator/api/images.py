@@ -7,7 +7,9 @@ from orchestrator.api.operations import Reply
 from orchestrator.api.requests import ImagesQuery
 from orchestrator.api.schemas import Generating, ImagePage
 from orchestrator.records import Image, Priority
-from orchestrator.store import images, tags
+from orchestrator.store import image_queue, images, models, pending, tags, users
+from orchestrator.store.image_queue import ImageFilter, Place
+from orchestrator.store.transaction import Transaction
 from orchestrator.web.pictures import serve_picture
 
 CURSOR = "images"
@@ -41,27 +43,42 @@ async def show_file(call: Call) -> Reply:
 async def list_images(call: Call) -> Reply:
     """List images, newest first; who may review only their own sees only those."""
     query = call.query(ImagesQuery)
-    after = pagination.decode(query.cursor, CURSOR, 1)
-    everything = accounts.may(call.user.role, accounts.Action.REVIEW_ANY)
-    found = await call.read(
-        lambda tx: images.list_images(
-            tx,
-            pending_only=query.pending,
+    own = query.mine or not accounts.may(call.user.role, accounts.Action.REVIEW_ANY)
+    by_date = query.uploaded_after is not None or query.uploaded_before is not None
+    kind = f"{CURSOR} by date" if by_date else CURSOR
+    after = pagination.decode(query.cursor, kind, 2)
+
+    async def work(tx: Transaction) -> tuple[list[Image], dict[int, int], Place | None]:
+        where = ImageFilter(
+            pending=query.pending,
             state=query.state,
-            uploader_id=call.user.id if query.mine or not everything else None,
-            after_id=None if after is None else after[0],
-            limit=query.limit + 1,
+            uploader_ids=await _uploaders(tx, call.user.id if own else None, query.uploader),
+            since=query.uploaded_after,
+            until=query.uploaded_before,
+            type=query.type,
+            versions=None if query.model is None else await models.ids_of_name(tx, query.model),
         )
-    )
-    page = found[: query.limit]
-    more = len(found) > query.limit
+        keys = await image_queue.page(
+            tx, where, after=None if after is None else Place(after[0], after[1]), limit=query.limit
+        )
+        return await images.get_many(tx, keys.ids), await pending.counts(tx, keys.ids), keys.next
+
+    found, counts, then = await call.read(work)
     return Reply(
         200,
         ImagePage(
-            items=tuple(answers.image(image) for image in page),
-            next_cursor=pagination.encode(CURSOR, page[-1].id) if more else None,
+            items=tuple(answers.listed_image(image, counts.get(image.id, 0)) for image in found),
+            next_cursor=None if then is None else pagination.encode(kind, then.uploaded, then.id),
         ),
     )
+
+
+async def _uploaders(tx: Transaction, only: int | None, name: str | None) -> tuple[int, ...] | None:
+    """Return whose images are asked for; None: everybody's."""
+    if name is None:
+        return None if only is None else (only,)
+    user = await users.by_name(tx, name)
+    return () if user is None or only not in (None, user.id) else (user.id,)
 
 
 async def generate(call: Call) -> Reply:
@@ -70,7 +87,7 @@ async def generate(call: Call) -> Reply:
     image = await call.read(lambda tx: images.get(tx, image_id))
     accounts.require_review(user, image.uploader_id)
     queued = await call.resources.store.write(
-        lambda tx: images.requeue(tx, image_id, explicit=True, priority=Priority.LIVE)
+        lambda tx: images.requeue(tx, image_id, explicit=True, priority=Priority.LIVE, asked_by=user.id)
     )
     if queued:
         await call.resources.queue.enqueue([image_id], Priority.LIVE)

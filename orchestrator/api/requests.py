@@ -1,15 +1,29 @@
 """What callers send: frozen pydantic models that refuse unknown fields."""
 
+from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from orchestrator.records import Decision, ImageState, RejectReason, SuggestionStatus
+from orchestrator.records import Decision, ImageState, RejectReason, SuggestionStatus, TagType
+from orchestrator.web import paths
 
 MAX_ID = 2**63 - 1
 MAX_DECISIONS = 500
+FIRST_YEAR, LAST_YEAR = 1971, 9000
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+ModelName = Annotated[str, Field(pattern=paths.MODEL_NAME)]
+
+
+def _of_our_time(moment: datetime) -> datetime:
+    """Refuse what no picture was uploaded at, and no database's column holds in every time zone."""
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"a moment is in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return moment
+
+
+Uploaded = Annotated[AwareDatetime, AfterValidator(_of_our_time)]
 
 
 class Sent(BaseModel):
@@ -79,6 +93,19 @@ class ImagesQuery(PageQuery):
     pending: bool = Field(False, description="only images with pending suggestions")
     state: ImageState | None = None
     mine: bool = Field(False, description="only the caller's own")
+    uploader: str | None = Field(
+        None, min_length=1, max_length=100, description="the name of who uploaded it"
+    )
+    uploaded_after: Uploaded | None = Field(None, description="at this moment or later")
+    uploaded_before: Uploaded | None = Field(None, description="before this moment")
+    type: TagType | None = Field(None, description="with pending suggestions of tags of this type")
+    model: ModelName | None = Field(None, description="with pending suggestions that this model decided")
+
+    @model_validator(mode="after")
+    def _of_pending(self) -> "ImagesQuery":
+        if not self.pending and (self.type is not None or self.model is not None):
+            raise ValueError("type and model ask about pending suggestions: say pending=true")
+        return self
 
 
 class BatchesQuery(PageQuery):

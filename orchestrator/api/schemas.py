@@ -113,10 +113,16 @@ class ImageAnswer(Answered):
     links: ImageLinks
 
 
-class ImagePage(Answered):
-    """Images, newest first."""
+class ListedImage(ImageAnswer):
+    """An image, and how many of its suggestions are pending."""
 
-    items: tuple[ImageAnswer, ...]
+    pending: int
+
+
+class ImagePage(Answered):
+    """Images, newest first. A page may be short: `next_cursor` says whether the list goes on."""
+
+    items: tuple[ListedImage, ...]
     next_cursor: str | None
 
 

@@ -6,6 +6,7 @@ from orchestrator.api.answers import PREFIX
 from orchestrator.api.bodies import BodyLimit
 from orchestrator.api.model_table import model_operations
 from orchestrator.api.operations import MULTIPART, Answer, Operation
+from orchestrator.api.queue_table import queue_operations
 from orchestrator.api.review_table import review_operations
 
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif")
@@ -55,6 +56,7 @@ def operations() -> tuple[Operation, ...]:
         *_images(),
         *_suggestions(),
         *review_operations(PREFIX, result=_RESULT, stale=_STALE),
+        *queue_operations(PREFIX, tag=_TAG),
         *model_operations(PREFIX),
         *_operation(),
     )
@@ -101,7 +103,10 @@ def _images() -> tuple[Operation, ...]:
             name="listImages",
             group="Images",
             summary="List images, newest first",
-            description="Who may review only their own images sees only those.",
+            description=(
+                "With `pending=true` the queue of images to look through, each with how many of its "
+                "suggestions are pending. Who may review only their own images sees only those."
+            ),
             handler=images.list_images,
             action=Action.READ_STATUS,
             query=requests.ImagesQuery,

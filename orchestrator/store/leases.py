@@ -215,3 +215,12 @@ async def held_rows(tx: Transaction, *, user_id: int, tag_id: int) -> list[int]:
         tag_id=tag_id,
     )
     return [row[0] for row in rows]
+
+
+async def rows_of(tx: Transaction, lease_id: int) -> list[int]:
+    """Return the suggestions that a lease holds, in id order."""
+    rows = await tx.fetch_rows(
+        "SELECT suggestion_id FROM leased_suggestions WHERE lease_id = :id ORDER BY suggestion_id",
+        id=lease_id,
+    )
+    return [row[0] for row in rows]

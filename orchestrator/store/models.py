@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator.errors import Conflict, NotFound
+from orchestrator.errors import Conflict, InvalidInput, NotFound
 from orchestrator.records import (
     SCORE_ONE,
     Geometry,
@@ -118,6 +118,14 @@ async def list_versions(tx: Transaction) -> list[VersionRow]:
     """Return every version by name, the newest first."""
     rows = await tx.fetch_all("SELECT * FROM model_versions ORDER BY name, version DESC")
     return [_version_row(row) for row in rows]
+
+
+async def ids_of_name(tx: Transaction, name: str) -> tuple[int, ...]:
+    """Return the ids of every version that the name ever had. Raises InvalidInput for an unknown name."""
+    rows = await tx.fetch_rows("SELECT id FROM model_versions WHERE name = :name ORDER BY id", name=name)
+    if not rows:
+        raise InvalidInput(f"no model is called {name}", code="unknown_model")
+    return tuple(row[0] for row in rows)
 
 
 async def newest_number(tx: Transaction, name: str) -> int:

@@ -1,5 +1,5 @@
 # ruff: noqa: S608  (statements are put together from this package's own constants; values are bound)
-"""The rows of a queue's page, with what a reviewer needs beside each: the image, its tags, who holds the row."""
+"""The rows of a queue's page, with what a reviewer needs beside each: image, tags, who holds it."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field

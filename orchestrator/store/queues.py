@@ -1,8 +1,8 @@
 # ruff: noqa: S608  (statements are put together from this package's own constants; values are bound)
 """The queue of one tag: its pending suggestions in an order, page by page.
 
-These are the keys, by an index that has the order in it and so answers any page alike fast; `queue_rows` reads
-the rows of a page by their ids.
+These are the keys, by an index that has the order in it and so answers any page alike fast; `queue_rows`
+reads the rows of a page by their ids.
 """
 
 from collections.abc import Collection, Sequence
@@ -85,11 +85,10 @@ async def keys(tx: Transaction, where: QueueFilter, *, after: Key | None, limit:
         return Keys(())
     if where.order is QueueOrder.NEWEST:
         return await _newest(tx, where, after, limit)
-    branches = (
-        _by_confidence(where, after) if where.order is QueueOrder.CONFIDENCE else _both_sides(where, after)
-    )
-    parts = [_part(where, branch, number) for number, branch in enumerate(_by_version(where, branches))]
-    versions = {f"version_{n}": b.version for n, b in enumerate(_by_version(where, branches))}
+    by_confidence = where.order is QueueOrder.CONFIDENCE
+    branches = _by_version(where, _by_confidence(after) if by_confidence else _both_sides(after))
+    parts = [_part(where, branch, number) for number, branch in enumerate(branches)]
+    versions = {f"version_{number}": branch.version for number, branch in enumerate(branches)}
     rows = await tx.fetch_rows(" UNION ALL ".join(parts), **_parameters(where, after, limit), **versions)
     return Keys(_ordered(where.order, [_key(where.order, *row) for row in rows], limit))
 

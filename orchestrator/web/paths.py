@@ -28,6 +28,14 @@ def batch_id(request: Request) -> int:
     return found
 
 
+def lease_id(request: Request) -> int:
+    """Return the lease that the path names. Raises NotFound for what can be no lease's id."""
+    found = _number(request, "lease_id", LARGEST)
+    if found is None:
+        raise NotFound("this is no lease's id", code="lease_not_found")
+    return found
+
+
 def model_version(request: Request) -> tuple[str, int]:
     """Return the model's name and the version's number. Raises NotFound for what can be neither."""
     name, number = str(request.path_params["name"]), _number(request, "version", LARGEST_VERSION)

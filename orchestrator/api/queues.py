@@ -1,0 +1,240 @@
+"""The queues of reviewers: tags with pending suggestions, and the pending suggestions of one tag."""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from orchestrator.api import answers, pagination
+from orchestrator.api.call import Call
+from orchestrator.api.operations import Reply
+from orchestrator.api.requests import Id, ModelName, PageQuery
+from orchestrator.api.schemas import Answered, Moment, Probability, TagAnswer
+from orchestrator.records import TagType, User, as_probability
+from orchestrator.review import queues
+from orchestrator.review.queues import Held, PagePlace, QueueRequest
+from orchestrator.store.leases import Lease
+from orchestrator.store.queue_rows import QueuedRow
+from orchestrator.store.queues import Key, QueueOrder
+
+WORKLIST = "worklist"
+
+
+class WorklistQuery(PageQuery):
+    """Which tags."""
+
+    type: TagType | None = None
+    min_confidence: float = Field(
+        0, ge=0, le=1, description="count from this confidence on, rounded down to a step of 0.05"
+    )
+    model: ModelName | None = Field(
+        None, description="only tags with a pending suggestion of this model; all of theirs are counted"
+    )
+    search: str | None = Field(
+        None, min_length=1, max_length=100, description="a part of the title, whatever its case"
+    )
+
+
+class QueueQuery(PageQuery):
+    """Which pending suggestions of which tag, and in which order."""
+
+    tag_id: Id
+    order: QueueOrder = Field(QueueOrder.CONFIDENCE, description="`uncertainty`: nearest to one half first")
+    min_confidence: float = Field(0, ge=0, le=1, description="explorations are below it by nature, and come")
+    model: ModelName | None = Field(None, description="only those that a version of this model decided")
+    explorations: bool = Field(True, description="mix in one row in twenty from just below the threshold")
+    held: Held = Field(Held.ANY, description="`free`: what nobody else holds; `mine`: what the caller holds")
+
+
+class HeldBy(Answered):
+    """Somebody's lease. `rows`: pending suggestions that it holds."""
+
+    lease_id: int
+    holder: str
+    whole_tag: bool
+    rows: int
+    expires_at: Moment
+
+
+class WorklistItem(Answered):
+    """A tag with pending suggestions. `held`: how many of all pending ones others hold, and who."""
+
+    tag: TagAnswer
+    pending: int
+    held: int
+    holders: tuple[HeldBy, ...]
+
+
+class WorklistAnswer(Answered):
+    """Tags, those with the most pending suggestions first. A page may be short: `next_cursor` says whether
+    the list goes on."""
+
+    items: tuple[WorklistItem, ...]
+    next_cursor: str | None
+
+
+class RowLease(Answered):
+    """A lease on one suggestion. `mine`: the caller's."""
+
+    holder: str
+    mine: bool
+    expires_at: Moment
+
+
+class QueuedImageAnswer(Answered):
+    """The image of a suggestion, and the tags that are linked to it."""
+
+    id: int
+    external_id: int | None
+    uploader: str
+    width: int | None
+    height: int | None
+    media_type: str | None
+    spoiler: bool
+    file: str
+    tags: tuple[TagAnswer, ...]
+
+
+class QueuedSuggestion(Answered):
+    """A pending suggestion. `version` is the row's: a decision must name the one it was made on.
+    `exploration`: its score is just below the threshold."""
+
+    id: int
+    image: QueuedImageAnswer
+    confidence: Probability
+    score: Probability
+    model_source: str
+    model_name: str
+    model_version: int
+    version: int
+    inferred: bool
+    exploration: bool
+    created_at: Moment
+    lease: RowLease | None
+
+
+class QueueAnswer(Answered):
+    """A page of a tag's pending suggestions. `pending`: of the tag in all; `held`: who else holds which part
+    of them: no items with some held is no finished tag. A page may be short: `next_cursor` says whether the
+    list goes on."""
+
+    tag: TagAnswer
+    items: tuple[QueuedSuggestion, ...]
+    pending: int
+    held: tuple[HeldBy, ...]
+    next_cursor: str | None
+
+
+async def show_worklist(call: Call) -> Reply:
+    """List the tags with pending suggestions."""
+    query = call.query(WorklistQuery)
+    after = pagination.decode(query.cursor, WORKLIST, 2)
+    found = await call.read(
+        lambda tx: queues.read_worklist(
+            tx,
+            call.user,
+            type=query.type,
+            min_confidence=queues.ten_thousandths(query.min_confidence),
+            model=query.model,
+            search=query.search,
+            after=None if after is None else (after[0], after[1]),
+            limit=query.limit,
+        )
+    )
+    items = tuple(
+        WorklistItem(
+            tag=answers.tag(one.waiting.tag),
+            pending=one.waiting.pending,
+            held=sum(lease.rows for lease in one.held),
+            holders=held_by(one.held),
+        )
+        for one in found.rows
+    )
+    cursor = None if found.next is None else pagination.encode(WORKLIST, *found.next)
+    return Reply(200, WorklistAnswer(items=items, next_cursor=cursor))
+
+
+async def show_queue(call: Call) -> Reply:
+    """List a tag's pending suggestions, and note that the caller saw them."""
+    query, user = call.query(QueueQuery), call.user
+    kind = f"queue {query.tag_id} {query.order}"
+    request = QueueRequest(
+        tag_id=query.tag_id,
+        order=query.order,
+        min_confidence=queues.ten_thousandths(query.min_confidence),
+        model=query.model,
+        explorations=query.explorations,
+        held=query.held,
+        limit=query.limit,
+        after=_place(pagination.decode(query.cursor, kind, 6)),
+    )
+    shown = call.request.method == "GET"
+    page = await call.read_and_note(lambda tx: queues.read_queue(tx, user, request, shown=shown))
+    return Reply(
+        200,
+        QueueAnswer(
+            tag=answers.tag(page.tag),
+            items=tuple(queued(user, row) for row in page.rows),
+            pending=page.pending,
+            held=held_by(page.held),
+            next_cursor=None if page.next is None else pagination.encode(kind, *_numbers(page.next)),
+        ),
+    )
+
+
+def _place(found: Sequence[int] | None) -> PagePlace:
+    if found is None:
+        return PagePlace()
+    begun, first, second, suggestion_id, exploration, seen = found
+    key = Key(min(first, 2**31), min(second, 1), suggestion_id) if begun else None
+    return PagePlace(key, exploration, min(seen, queues.LAST_POSITION))
+
+
+def _numbers(place: PagePlace) -> tuple[int, ...]:
+    key = place.key or Key(0, 0, 0)
+    return int(place.key is not None), key.first, key.second, key.id, place.exploration, place.seen
+
+
+def held_by(held: Sequence[Lease]) -> tuple[HeldBy, ...]:
+    """Return who holds what."""
+    return tuple(
+        HeldBy(
+            lease_id=lease.id,
+            holder=lease.holder,
+            whole_tag=lease.whole_tag,
+            rows=lease.rows,
+            expires_at=lease.expires_at,
+        )
+        for lease in held
+    )
+
+
+def queued(user: User, row: QueuedRow) -> QueuedSuggestion:
+    """Return a row of a queue as this user sees it."""
+    lease = None
+    if row.holder is not None and row.expires_at is not None:
+        lease = RowLease(holder=row.holder, mine=row.holder_id == user.id, expires_at=row.expires_at)
+    image = row.image
+    return QueuedSuggestion(
+        id=row.id,
+        image=QueuedImageAnswer(
+            id=image.id,
+            external_id=image.external_id,
+            uploader=image.uploader,
+            width=image.width,
+            height=image.height,
+            media_type=image.media_type,
+            spoiler=image.spoiler,
+            file=answers.links(image.id).file,
+            tags=tuple(answers.tag(tag) for tag in image.tags),
+        ),
+        confidence=as_probability(row.confidence),
+        score=as_probability(row.score),
+        model_source=row.model_source,
+        model_name=row.model_name,
+        model_version=row.model_version,
+        version=row.version,
+        inferred=row.inferred,
+        exploration=row.exploration,
+        created_at=row.created_at,
+        lease=lease,
+    )
