@@ -3,9 +3,9 @@
 Every row that is still at the version which the verdict left is restored, cascades included; a row that
 somebody has acted on since is left and reported. A link goes when the last approval that asked for it goes,
 unless people put the tag there by other means. A row whose tag is on the image all the same is not asked
-about again: it ends `cleared`, and so does an alias's where its canonical tag has a row. What the board said by
-tagging is taken back with its link; that it took a tag away, or that a person asked for another analysis, are
-no verdicts and stay.
+about again: it ends `cleared`, and so does an alias's where its canonical tag has a row. What the board said
+by tagging is taken back with its link; that it took a tag away, or that a person asked for another analysis,
+are no verdicts and stay.
 """
 
 from collections.abc import Collection, Mapping, Sequence

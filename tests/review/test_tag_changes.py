@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from small_board import TITLES, SmallBoard
 
 from orchestrator.errors import Forbidden, InvalidInput, NotFound, TagdeskError
-from orchestrator.records import Decision, TagType, User, VerdictRequest
+from orchestrator.records import Decision, TagType, UndoneAs, User, VerdictRequest
 from orchestrator.review import tag_edits
 from orchestrator.review.service import review
 from orchestrator.review.tag_edits import Aligner, NewTag, TagEdit, TagEditOutcome, create_tag, edit_tag
 from orchestrator.review.tagging import TagChange, TagNames, change_tags
 from orchestrator.review.undo import undo
-from orchestrator.store import alignment, batches, consistency, tags
+from orchestrator.store import alignment, batches, consistency, suggestions, tags
+from orchestrator.store.transaction import Transaction
 
 pytestmark = pytest.mark.anyio
 
@@ -164,6 +165,58 @@ async def test_an_analysis_by_rules_that_have_changed_meanwhile_is_stored_by_tho
     assert await board.persist(await board.claim(other), {"blue_eyes": 6000, "smile": 7000})
     (row,) = (await board.rows(other)).values()
     assert (row.tag.title, row.confidence, len(row.evidence)) == ("smile", 7000, 2)
+    await assert_sound(board)
+
+
+async def test_a_change_waits_for_what_is_under_way_and_then_finds_its_rows(board: SmallBoard) -> None:
+    # Given an analysis that has stored a row and is not committed yet
+    image_id = await board.register()
+    await add(board, image_id, "smile")
+    claimed = await board.claim(image_id)
+    stored, may_commit = asyncio.Event(), asyncio.Event()
+    found = {"blue_eyes": 9000}
+
+    async def slowly(tx: Transaction) -> None:
+        assert await suggestions.persist(tx, claimed, board.analysis(found), board.resolution(found))
+        stored.set()
+        await may_commit.wait()
+
+    analysis = asyncio.create_task(board.store.write(slowly))
+    await stored.wait()
+    # When the row's tag becomes an alias of a tag that the image has
+    change = asyncio.create_task(alias(board, "blue eyes", "smile"))
+    while not (change.done() or await waiting(board)):
+        pass
+    may_commit.set()
+    await analysis
+    # Then the change comes after, and nobody is asked
+    assert (await change).aligned.removed == 1
+    assert await board.statuses(image_id) == {}
+    await assert_sound(board)
+
+
+async def waiting(board: SmallBoard) -> bool:
+    """Whether a change of tags waits to have the rules alone."""
+    rows = await board.store.read(
+        lambda tx: tx.fetch_rows(
+            "SELECT 1 FROM information_schema.processlist"
+            " WHERE db = DATABASE() AND time_ms > 200"
+            " AND info LIKE 'SELECT version FROM rules_version%FOR UPDATE'"
+        )
+    )
+    return bool(rows)
+
+
+async def test_a_verdict_taken_back_does_not_ask_what_another_row_asks(board: SmallBoard) -> None:
+    image_id = await board.suggested({"blue_eyes": 9000, "smile": 8000})
+    row = (await board.rows(image_id))["blue eyes"]
+    wanted = [VerdictRequest(row.id, row.version, Decision.REJECT)]
+    outcome = await review(board.store, board.moderator, image_id, wanted)
+    await alias(board, "blue eyes", "smile")
+    assert outcome.batch_id is not None
+    (result,) = (await undo(board.store, board.moderator, outcome.batch_id)).results
+    assert result.outcome is UndoneAs.REDUNDANT
+    assert await board.statuses(image_id) == {"blue eyes": "cleared", "smile": "pending"}
     await assert_sound(board)
 
 
