@@ -53,6 +53,11 @@ class Call:
         return paths.lease_id(self.request)
 
     @property
+    def tag_id(self) -> int:
+        """The tag that the path names."""
+        return paths.tag_id(self.request)
+
+    @property
     def model_version(self) -> tuple[str, int]:
         """The model's name and the version's number that the path names."""
         return paths.model_version(self.request)

@@ -23,6 +23,7 @@ _PATH_PARAMETERS: Mapping[str, tuple[Document, object]] = {
     "image_id": (_ID_SCHEMA, 12),
     "batch_id": (_ID_SCHEMA, 5),
     "lease_id": (_ID_SCHEMA, 32),
+    "tag_id": (_ID_SCHEMA, 7),
     "name": ({"type": "string", "pattern": paths.MODEL_NAME}, "wd14"),
     "version": ({"type": "integer", "minimum": 1, "maximum": paths.LARGEST_VERSION}, 2),
 }

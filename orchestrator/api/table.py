@@ -8,6 +8,7 @@ from orchestrator.api.model_table import model_operations
 from orchestrator.api.operations import MULTIPART, Answer, Operation
 from orchestrator.api.queue_table import queue_operations
 from orchestrator.api.review_table import review_operations
+from orchestrator.api.tag_table import tag_operations
 
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif")
 
@@ -57,6 +58,7 @@ def operations() -> tuple[Operation, ...]:
         *_suggestions(),
         *review_operations(PREFIX, result=_RESULT, stale=_STALE),
         *queue_operations(PREFIX, tag=_TAG),
+        *tag_operations(PREFIX, tag=_TAG),
         *model_operations(PREFIX),
         *_operation(),
     )

@@ -36,6 +36,14 @@ def lease_id(request: Request) -> int:
     return found
 
 
+def tag_id(request: Request) -> int:
+    """Return the tag that the path names. Raises NotFound for what can be no tag's id."""
+    found = _number(request, "tag_id", LARGEST)
+    if found is None:
+        raise NotFound("this is no tag's id", code="tag_not_found")
+    return found
+
+
 def model_version(request: Request) -> tuple[str, int]:
     """Return the model's name and the version's number. Raises NotFound for what can be neither."""
     name, number = str(request.path_params["name"]), _number(request, "version", LARGEST_VERSION)

@@ -16,7 +16,7 @@ OPEN = [one for one in operations() if one.action is None]
 
 
 def address(operation: Operation, image_id: int = 999_999) -> str:
-    others = {"batch_id": 999_999, "lease_id": 999_999, "name": "nobody", "version": 7}
+    others = {"batch_id": 999_999, "lease_id": 999_999, "tag_id": 999_999, "name": "nobody", "version": 7}
     return operation.path.format(image_id=image_id, **others)
 
 
