@@ -122,8 +122,11 @@ async def _by_rows(tx: Transaction, where: ImageFilter, after: Place | None, lim
     end = await tx.fetch_rows(f"{scan} LIMIT 1 OFFSET :last", **parameters, last=SCANNED_ROWS - 1)
     if not end:
         return ImageKeys(tuple(ids), None)
+    last = end[0][0]
+    if after is not None and last + 1 == after.id:  # it has more rows than a page may look at
+        return ImageKeys(tuple(ids), Place(0, last))
     # The last image may have rows that were not looked at: the next page begins with it.
-    return ImageKeys(tuple(one for one in ids if one != end[0][0]), Place(0, end[0][0] + 1))
+    return ImageKeys(tuple(one for one in ids if one != last), Place(0, last + 1))
 
 
 def _keys(where: ImageFilter, rows: list[tuple[int, datetime]], limit: int) -> ImageKeys:

@@ -114,7 +114,7 @@ class Installation:
     """A board of its own with an API that runs.
 
     `kept`: an analysed image of everybody's that is not for fuzzing. `suggestions`: the ids of those of each
-    image that is, analysed or not.
+    image that is, analysed or not. `tag_id`: suggested for all that are kept; `fuzzed_tag_id`: for the rest.
     """
 
     settings: Settings
@@ -124,6 +124,8 @@ class Installation:
     user_ids: dict[str, int] = field(default_factory=dict)
     kept: dict[str, int] = field(default_factory=dict)
     suggestions: dict[int, list[int]] = field(default_factory=dict)
+    tag_id: int = 0
+    fuzzed_tag_id: int = 0
     processes: dict[str, Process] = field(default_factory=dict)
 
     def start(self, name: str, *command: str, **more: str) -> Process:

@@ -61,6 +61,7 @@ def aim(case: schemathesis.Case, served: Installation) -> None:
     """Point right ids at rows that exist, or nearly do: generated ones would hardly ever hit. Wrong parts
     stay as they are, and so does what has been aimed before: callers share their cases."""
     aim_at_model(case)
+    aim_at_tag(case, served)
     known = sorted(served.suggestions)
     if case.operation.definition.raw["operationId"] == "reviewAcrossImages":
         if is_right(case, ParameterLocation.BODY):
@@ -82,6 +83,14 @@ def aim_decisions(case: schemathesis.Case, rows: Sequence[int]) -> None:
     for decision, row in zip(case.body["decisions"], rows, strict=False):
         decision["suggestion_id"] = row
         decision["version"] = 1 if decision["version"] % 2 else 2
+
+
+def aim_at_tag(case: schemathesis.Case, served: Installation) -> None:
+    """Point right questions about a tag, and right claims of one, at a tag with pending suggestions."""
+    if is_right(case, ParameterLocation.QUERY) and "tag_id" in case.query:
+        case.query["tag_id"] = served.fuzzed_tag_id
+    if is_right(case, ParameterLocation.BODY) and isinstance(case.body, dict) and "tag_id" in case.body:
+        case.body["tag_id"] = served.fuzzed_tag_id
 
 
 def aim_at_model(case: schemathesis.Case) -> None:

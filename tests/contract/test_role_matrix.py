@@ -6,6 +6,7 @@ What is expected is DESIGN's role table, written out here once more: the code's 
 import json
 from collections.abc import Iterator, Mapping
 from itertools import product
+from secrets import token_hex
 
 import httpx
 import pytest
@@ -33,6 +34,11 @@ ON_IMAGES: Mapping[str, Mapping[str, set[Role]]] = {
     "listSuggestions": REVIEW,
     "reviewSuggestions": REVIEW,
     "generateSuggestions": REVIEW,
+    "setTags": REVIEW,
+    "addTags": REVIEW,
+    "removeTags": REVIEW,
+    "removeTag": REVIEW,
+    "changeEligibility": {"own": {M, A}, "another's": {M, A}},
 }
 ON_THE_BOARD = {
     "registerImage": EVERYONE,
@@ -40,6 +46,18 @@ ON_THE_BOARD = {
     "analyze": EVERYONE,
     "listModels": {E, A},
     "listBatches": {U, T, M, A},
+    "showWorklist": {T, M, A},
+    "showQueue": {T, M, A},
+    "claimLease": {T, M, A},
+    "listLeases": {T, M, A},
+    "listTags": EVERYONE,
+    "showTag": EVERYONE,
+    "createTag": {M, A},
+    "editTag": {M, A},
+}
+ON_LEASES: Mapping[str, Mapping[str, set[Role]]] = {
+    "renewLease": {"own": {T, M, A}, "another's": set()},
+    "releaseLease": {"own": {T, M, A}, "another's": {M, A}},
 }
 ON_VERDICTS: Mapping[str, Mapping[str, set[Role]]] = {
     "reviewAcrossImages": REVIEW,
@@ -78,6 +96,17 @@ def pending(http: httpx.Client, served: Installation, image_id: int) -> dict[str
     return {"suggestion_id": row["id"], "version": row["version"]}
 
 
+def a_tag(http: httpx.Client, served: Installation) -> int:
+    """Return a tag that no model speaks of, so that it answers no suggestion."""
+    path, headers = "/api/v1/tags", served.headers(A)
+    known = http.get(path, params={"title": "of nobody"}, headers=headers).json()["items"]
+    if not known:
+        made = http.post(path, json={"title": "of nobody", "type": "artist"}, headers=headers)
+        assert made.status_code == 201, made.text
+        known = [made.json()]
+    return int(known[0]["id"])
+
+
 def call(
     http: httpx.Client,
     served: Installation,
@@ -87,6 +116,7 @@ def call(
     *,
     model: tuple[str, int] | None = None,
     batch_id: int = UNKNOWN_ID,
+    lease_id: int = UNKNOWN_ID,
 ) -> httpx.Response:
     """Call an operation with a request that is right, and hold its answer against the document."""
     more: dict[str, object] = {}
@@ -95,14 +125,28 @@ def call(
             more["json"] = {"url": "https://pictures.example/1.png"}
         case "undoBatch":
             more["json"] = {}
+        case "showQueue":
+            more["params"] = {"tag_id": served.tag_id}
+        case "claimLease":
+            more["json"] = {"tag_id": served.tag_id, "limit": 1}
         case "reviewSuggestions" | "reviewAcrossImages":
             decision = pending(http, served, image_id) | {"decision": "reject", "reason": "wrong"}
             more["json"] = {"decisions": [decision]}
+        case "setTags" | "addTags" | "removeTags":
+            more["json"] = {"tag_ids": [a_tag(http, served)]}
+        case "changeEligibility":
+            more["json"] = {"eligibility": "active"}
+        case "createTag":
+            more["json"] = {"title": f"made {token_hex(8)}", "type": "theme"}
+        case "editTag":
+            more["json"] = {"parent_id": None}
         case "analyze":
             more["content"] = PICTURE
             headers = {**headers, "Content-Type": "image/jpeg"}
     name, version = ON_MODELS.get(operation.name, ("", 0)) if model is None else model
-    path = operation.path.format(image_id=image_id, name=name, version=version, batch_id=batch_id)
+    numbers = {"image_id": image_id, "batch_id": batch_id, "lease_id": lease_id}
+    tag_id = a_tag(http, served) if "{tag_id}" in operation.path else 0
+    path = operation.path.format(**numbers, name=name, version=version, tag_id=tag_id)
     response = http.request(operation.method, path, headers=headers, **more)  # type: ignore[arg-type]
     DOCUMENT[operation.path][operation.method].validate_response(response)
     return response
@@ -114,7 +158,7 @@ def assert_refused(response: httpx.Response, status: int, *codes: str) -> None:
 
 
 def test_the_matrix_speaks_of_every_operation() -> None:
-    assert {*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS, *ON_VERDICTS, *WITHOUT_TOKEN} == set(TABLE)
+    assert {*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS, *ON_VERDICTS, *ON_LEASES, *WITHOUT_TOKEN} == set(TABLE)
     assert {name for name, one in TABLE.items() if "{image_id}" in one.path} == set(ON_IMAGES)
 
 
@@ -176,6 +220,29 @@ def test_who_may_take_back_whose_verdicts(http: httpx.Client, served: Installati
         assert_refused(unknown, 403, "role_forbids")
 
 
+@pytest.mark.parametrize(("name", "role"), list(product(ON_LEASES, Role)))
+def test_whose_lease_it_is_decides(http: httpx.Client, served: Installation, name: str, role: Role) -> None:
+    """Given a lease of one's own, another's, or none, then its holder is let in, and those in charge may end
+    it for others."""
+    granted, operation, headers = ON_LEASES[name], TABLE[name], served.headers(role)
+    claiming, releasing = TABLE["claimLease"], TABLE["releaseLease"]
+    for whose, holder in {"own": role, "another's": M if role is A else A}.items():
+        if holder not in granted["own"]:
+            continue
+        lease = call(http, served, claiming, served.headers(holder)).json()["lease"]["id"]
+        response = call(http, served, operation, headers, lease_id=lease)
+        if role in granted[whose]:
+            assert response.is_success, f"{whose}: {response.text}"
+        else:
+            assert_refused(response, 403, "not_your_lease", "role_forbids")
+        call(http, served, releasing, served.headers(holder), lease_id=lease)
+    unknown = call(http, served, operation, headers)
+    if role in granted["own"]:
+        assert_refused(unknown, 404, "lease_not_found")
+    else:
+        assert_refused(unknown, 403, "role_forbids")
+
+
 @pytest.mark.parametrize(("name", "role"), list(product(ON_MODELS, Role)))
 def test_models_are_for_engineers(http: httpx.Client, served: Installation, name: str, role: Role) -> None:
     response = call(http, served, TABLE[name], served.headers(role))
@@ -212,7 +279,7 @@ def test_a_list_shows_no_more_than_may_be_seen_one_by_one(
     assert role not in REVIEW["another's"] or OTHER in uploaders
 
 
-@pytest.mark.parametrize("name", [*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS, *ON_VERDICTS])
+@pytest.mark.parametrize("name", [*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS, *ON_VERDICTS, *ON_LEASES])
 @pytest.mark.parametrize(
     ("headers", "code"),
     [
