@@ -86,11 +86,15 @@ def aim_decisions(case: schemathesis.Case, rows: Sequence[int]) -> None:
 
 
 def aim_at_tag(case: schemathesis.Case, served: Installation) -> None:
-    """Point right questions about a tag, and right claims of one, at a tag with pending suggestions."""
+    """Point what is right and names a tag at one with pending suggestions."""
     if is_right(case, ParameterLocation.QUERY) and "tag_id" in case.query:
         case.query["tag_id"] = served.fuzzed_tag_id
     if is_right(case, ParameterLocation.BODY) and isinstance(case.body, dict) and "tag_id" in case.body:
         case.body["tag_id"] = served.fuzzed_tag_id
+    if is_right(case, ParameterLocation.PATH) and int(case.path_parameters.get("tag_id", 0)) % 2:
+        case.path_parameters["tag_id"] = served.fuzzed_tag_id
+    if is_right(case, ParameterLocation.BODY) and isinstance(case.body, dict) and case.body.get("tag_ids"):
+        case.body["tag_ids"] = [served.fuzzed_tag_id]
 
 
 def aim_at_model(case: schemathesis.Case) -> None:
