@@ -318,12 +318,12 @@ class RuleInputs:
 class ImageContext:
     """What the rules need to know of one image. `applied`: ids of the canonical tags linked to it.
 
-    `image_id`: None for a picture that is not stored; nothing is explored on it.
+    `sha256`: of its picture, in hex; None for one that is not stored: nothing is explored on it.
     """
 
     has_alpha: bool
     applied: frozenset[int]
-    image_id: int | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

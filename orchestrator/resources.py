@@ -55,7 +55,9 @@ class Resources:
         """
         metrics = metrics or Metrics.create()
         async with AsyncExitStack() as stack:
-            store = await Store.connect(settings, on_race=metrics.store_races.inc)
+            store = await Store.connect(
+                settings, on_race=lambda error: metrics.store_races.labels(error).inc()
+            )
             stack.push_async_callback(store.close)
             fetcher = await stack.enter_async_context(ImageFetcher(settings))
             decoder = await stack.enter_async_context(Decoder.from_settings(settings))

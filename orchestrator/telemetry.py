@@ -164,7 +164,8 @@ class Metrics:
             ),
             store_races=Counter(
                 MetricName.STORE_RACES,
-                "Units of work that lost a race in the database (a deadlock, say) and ran again",
+                "Units of work that lost a race in the database and ran again; `error` is MariaDB's number",
+                ["error"],
                 registry=registry,
             ),
             http_seconds=Histogram(

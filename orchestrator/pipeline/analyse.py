@@ -220,7 +220,7 @@ class Pipeline:
     ) -> Resolution | None:
         """Resolve against the tags that the image has by now and store all of it; None: claim lost."""
         prepared = seen.prepared
-        context = await suggestions.context(tx, image.id, has_alpha=prepared.has_alpha)
+        context = await suggestions.context(tx, image.id, has_alpha=prepared.has_alpha, sha256=sha256)
         resolution = resolve(rules.plan, context, seen.raw)
         analysis = Analysis(
             sha256=sha256,

@@ -114,7 +114,7 @@ async def _restore(tx: Transaction, image_id: int, plan: TaggingPlan, deltas: co
     if known.has_alpha is None:
         return False  # never analysed: it is queued or has failed, and its analysis will find it shown
     context = ImageContext(
-        has_alpha=known.has_alpha, applied=await links.applied_ids(tx, image_id), image_id=image_id
+        has_alpha=known.has_alpha, applied=await links.applied_ids(tx, image_id), sha256=known.sha256
     )
     resolution = resolve(plan, context, known.raw)
     proposals = (*resolution.suggestions, *resolution.explorations)

@@ -14,10 +14,11 @@ HIDDEN = frozenset({Eligibility.REPOST, Eligibility.DELETED})
 class StoredScores:
     """All that is known of an image without looking at it again. `seen_by`: the versions that looked.
 
-    `has_alpha`: None for an image that was never analysed.
+    `has_alpha`, `sha256` (of its picture, in hex): None for an image that was never analysed.
     """
 
     has_alpha: bool | None
+    sha256: str | None
     seen_by: frozenset[int]
     raw: tuple[RawPrediction, ...]
 
@@ -51,7 +52,7 @@ async def remove_pending(tx: Transaction, image_id: int, deltas: Deltas) -> int:
 
 async def stored_scores(tx: Transaction, image_id: int) -> StoredScores:
     """Return the raw scores that every version left of an image that exists."""
-    (image,) = await tx.fetch_rows("SELECT has_alpha FROM images WHERE id = :id", id=image_id)
+    (image,) = await tx.fetch_rows("SELECT has_alpha, sha256 FROM images WHERE id = :id", id=image_id)
     seen = await tx.fetch_rows("SELECT model_version_id FROM analyses WHERE image_id = :id", id=image_id)
     raw = await tx.fetch_rows(
         "SELECT model_version_id, label, score FROM raw_predictions WHERE image_id = :id"
@@ -60,6 +61,7 @@ async def stored_scores(tx: Transaction, image_id: int) -> StoredScores:
     )
     return StoredScores(
         has_alpha=None if image[0] is None else bool(image[0]),
+        sha256=None if image[1] is None else image[1].hex(),
         seen_by=frozenset(row[0] for row in seen),
         raw=tuple(RawPrediction(*row) for row in raw),
     )

@@ -189,6 +189,6 @@ async def counts(tx: Transaction, image_id: int) -> SuggestionCounts:
     )
 
 
-async def context(tx: Transaction, image_id: int, *, has_alpha: bool) -> ImageContext:
-    """Return what the rules need to know of an image whose picture has just been decoded."""
-    return ImageContext(has_alpha=has_alpha, applied=await links.applied_ids(tx, image_id), image_id=image_id)
+async def context(tx: Transaction, image_id: int, *, has_alpha: bool, sha256: str) -> ImageContext:
+    """Return what the rules need to know of an image whose picture, of this hash, has just been decoded."""
+    return ImageContext(has_alpha=has_alpha, applied=await links.applied_ids(tx, image_id), sha256=sha256)

@@ -45,7 +45,11 @@ GONE = frozenset({1053, 1040, 1927, 1969, 2002, 2003, 2006, 2013, 2014, 2055})
 
 
 class _Race(Exception):
-    """Another transaction won; a fresh attempt may succeed."""
+    """Another transaction won; a fresh attempt may succeed. `number`: the server's, of the error."""
+
+    def __init__(self, detail: str, number: int) -> None:
+        super().__init__(detail)
+        self.number = number
 
 
 class _Lost(Exception):
@@ -71,9 +75,13 @@ class Store:
     """A pool of connections to MariaDB. Made on the loop that uses it; close it before that loop ends."""
 
     def __init__(
-        self, database: Database, *, pool_wait: float = POOL_WAIT, on_race: Callable[[], object] | None = None
+        self,
+        database: Database,
+        *,
+        pool_wait: float = POOL_WAIT,
+        on_race: Callable[[int], object] | None = None,
     ) -> None:
-        """`on_race` is called whenever a unit of work lost a race."""
+        """`on_race` is called with the error's number whenever a unit of work lost a race."""
         self._database = database
         self._on_race = on_race
         self._pool_wait = pool_wait
@@ -85,7 +93,7 @@ class Store:
         settings: Settings,
         *,
         pool_wait: float = POOL_WAIT,
-        on_race: Callable[[], object] | None = None,
+        on_race: Callable[[int], object] | None = None,
     ) -> Self:
         """Open the pool and try the server once. Raises StoreUnavailable."""
         database = Database(
@@ -137,7 +145,7 @@ class Store:
             except _Race as race:
                 races += 1
                 if self._on_race is not None:
-                    self._on_race()
+                    self._on_race(race.number)
                 if races > RETRIES:
                     raise StoreUnavailable(f"gave up after {RETRIES} retries: {race}") from race.__cause__
                 # Jitter lets two units that met once miss each other the next time.
@@ -176,8 +184,9 @@ class Store:
             return answer
         except BaseException as error:
             await self._roll_back(raw)
-            if _number(error) in RACES:
-                raise _Race(str(error)) from error
+            number = _number(error)
+            if number in RACES and number is not None:
+                raise _Race(str(error), number) from error
             if _is_gone(error):
                 if committing:
                     raise StoreUnavailable(f"the connection was lost during commit: {error}") from error

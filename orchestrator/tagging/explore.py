@@ -1,7 +1,8 @@
 """Explorations: a few tags just below their thresholds, put before people all the same.
 
 Only what is above a threshold is ever judged, so nobody would learn whether the threshold is right. Which
-(image, tag) is tried depends on nothing but the two: analysing an image again changes no choice.
+(picture, tag) is tried depends on nothing but the two: analysing a picture again, under whatever id, changes
+no choice.
 """
 
 import zlib
@@ -14,6 +15,6 @@ ONE_IN = 4
 in twenty explores."""
 
 
-def is_chosen(image_id: int, tag_id: int) -> bool:
-    """Whether this tag is tried on this image."""
-    return zlib.crc32(b"%d:%d" % (image_id, tag_id)) % ONE_IN == 0
+def is_chosen(sha256: str, tag_id: int) -> bool:
+    """Whether this tag is tried on the picture of this hash, in hex."""
+    return zlib.crc32(f"{sha256}:{tag_id}".encode()) % ONE_IN == 0

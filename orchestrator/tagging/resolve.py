@@ -66,7 +66,7 @@ def _explorations(
 ) -> tuple[ProposedSuggestion, ...]:
     """Return the tags just below their thresholds that are to be tried on people, in tag order. `heard`: the
     tags that some version is sure of."""
-    if context.image_id is None:
+    if context.sha256 is None:
         return ()
     near, _ = _read(plan, context, voices, below=explore.MARGIN)
     known = said_by_applied(plan.board, frozenset(heard) | applied)
@@ -74,7 +74,7 @@ def _explorations(
         replace(near[tag_id], exploration=True)
         for tag_id in sorted(near)
         if tag_id not in known
-        and explore.is_chosen(context.image_id, tag_id)
+        and explore.is_chosen(context.sha256, tag_id)
         and not is_part_of_applied_theme(plan.board, tag_id, applied)
     )
 

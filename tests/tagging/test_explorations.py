@@ -22,26 +22,26 @@ from orchestrator.tagging.plan import TaggingPlan
 from orchestrator.tagging.resolve import resolve
 
 THRESHOLD = 3_500
-IMAGES = range(1, 400)
+PICTURES = [f"{number:064x}" for number in range(1, 400)]
 PLAN = TaggingPlan.build(INPUTS)
 
 
 def resolved(
-    image_id: int | None,
+    picture: str | None,
     *raw: RawPrediction,
     plan: TaggingPlan = PLAN,
     applied: frozenset[int] = frozenset(),
     has_alpha: bool = False,
 ) -> Resolution:
-    return resolve(plan, ImageContext(has_alpha, applied, image_id), raw)
+    return resolve(plan, ImageContext(has_alpha, applied, picture), raw)
 
 
 def explored(*raw: RawPrediction, **more: object) -> set[int]:
     """Every tag that is tried on at least one of many images."""
     return {
         one.tag_id
-        for image_id in IMAGES
-        for one in resolved(image_id, *raw, **more).explorations  # type: ignore[arg-type]
+        for picture in PICTURES
+        for one in resolved(picture, *raw, **more).explorations  # type: ignore[arg-type]
     }
 
 
@@ -54,8 +54,8 @@ def test_only_what_lies_just_below_the_threshold_is_tried(score: int, tried: boo
 
 
 def test_an_exploration_says_what_it_rests_on() -> None:
-    image_id = next(one for one in IMAGES if explore.is_chosen(one, HAIR))
-    found = resolved(image_id, *danbooru(hair=3_000))
+    picture = next(one for one in PICTURES if explore.is_chosen(one, HAIR))
+    found = resolved(picture, *danbooru(hair=3_000))
     assert found.suggestions == ()
     (one,) = found.explorations
     assert (one.tag_id, one.score, one.confidence, one.exploration) == (HAIR, 3_000, 2_400, True)
@@ -63,9 +63,9 @@ def test_an_exploration_says_what_it_rests_on() -> None:
 
 
 def test_one_in_so_many_is_tried_and_always_the_same() -> None:
-    tried = [bool(resolved(image_id, *danbooru(smile=3_000)).explorations) for image_id in IMAGES]
+    tried = [bool(resolved(picture, *danbooru(smile=3_000)).explorations) for picture in PICTURES]
     assert 0.7 / explore.ONE_IN < sum(tried) / len(tried) < 1.3 / explore.ONE_IN
-    again = [bool(resolved(image_id, *danbooru(smile=3_400)).explorations) for image_id in IMAGES]
+    again = [bool(resolved(picture, *danbooru(smile=3_400)).explorations) for picture in PICTURES]
     assert again == tried
 
 
@@ -95,4 +95,4 @@ def test_a_version_without_a_say_tries_nothing() -> None:
 
 def test_explorations_change_no_suggestion() -> None:
     raw = danbooru(smile=8_000, hair=3_000, long_hair=3_000, kimono=3_400)
-    assert {resolved(image_id, *raw).suggestions for image_id in IMAGES} == {resolved(None, *raw).suggestions}
+    assert {resolved(picture, *raw).suggestions for picture in PICTURES} == {resolved(None, *raw).suggestions}
