@@ -31,8 +31,8 @@ lint: setup-dev ## style, types and import rules
 	@$(PYTHON_BIN) -m mypy triton_config/backends/onnxruntime/model.py
 	@.venv/bin/lint-imports
 
-bench: setup ## measure: make bench NAME=live_latency
-	@$(PYTHON_BIN) -m benchmarks $(NAME)
+bench: setup ## measure: make bench NAME=live_latency, make bench NAME=queue_scale SCALE=0.02
+	@$(PYTHON_BIN) -m benchmarks $(NAME) $(if $(SCALE),--scale $(SCALE))
 
 up: setup ## start the stack in the background
 	@$(TAGDESK) up

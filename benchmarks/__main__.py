@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.model_rollout import model_rollout
+from benchmarks.queue_scale import queue_scale
 from benchmarks.review_contention import review_contention
 from benchmarks.uploading import burst, live_latency
 
@@ -39,6 +40,14 @@ def review_contention_(
 def model_rollout_() -> None:
     """Whether clients notice that versions are published, switched, refused and removed."""
     asyncio.run(model_rollout()).show()
+
+
+@app.command("queue_scale")
+def queue_scale_(
+    scale: Annotated[float, typer.Option(min=0.001, max=10, help="Times a million images.")] = 1,
+) -> None:
+    """How long worklist, queues and reviews take on a board of a million images."""
+    asyncio.run(queue_scale(scale)).show()
 
 
 app()

@@ -1,27 +1,22 @@
 """`review_contention`: eight reviewers on one tag, and a re-analysis of the same images beside them."""
 
 import asyncio
-import os
-import re
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import httpx
-from pydantic import SecretStr
 
 from benchmarks.contended import Contended, build
 from benchmarks.figures import Figures, percentile
 from benchmarks.installation import INSTANCE, say
+from benchmarks.own_board import OURS, apis, found
 from benchmarks.plain_review import TRIGGER
 from orchestrator.local.instance import Instance
 from orchestrator.local.parts import SERVICES
 from orchestrator.local.stack import Stack
 from orchestrator.records import Analysis, ClaimedImage, Evidence, Priority, ProposedSuggestion, Resolution
-from orchestrator.settings import load_settings
 from orchestrator.store import images, suggestions
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
@@ -29,7 +24,6 @@ from orchestrator.store.unit_of_work import Store
 REVIEWERS = 8
 BATCH = 20
 APIS = 2
-OURS = "orchestrator.api.app:create_app"
 PLAIN = "benchmarks.plain_review:create_plain_app"
 
 _REANALYSED_AT_ONCE = 4
@@ -78,85 +72,21 @@ async def review_contention(seconds: float) -> Figures:
 async def _measure(
     stack: Stack, database: str, app: str, seconds: float
 ) -> tuple[Tally, dict[str, int], int]:
-    environment = stack.environment()
-    base = environment["TAGDESK_DATABASE_URL"].rpartition("/")[0]
-    os.environ.update(environment)
-    founder = await Store.connect(load_settings())
-    try:
-        for statement in (f"DROP DATABASE IF EXISTS {database}", f"CREATE DATABASE {database}"):
-            await founder.write(lambda tx, s=statement: tx.execute(s))  # type: ignore[misc]
-    finally:
-        await founder.close()
-    environment |= {"TAGDESK_DATABASE_URL": f"{base}/{database}", "PROMETHEUS_MULTIPROC_DIR": ""}
-    settings = load_settings().model_copy(
-        update={"database_url": SecretStr(environment["TAGDESK_DATABASE_URL"]), "database_pool": 4}
-    )
-    await asyncio.to_thread(_migrate, environment)
-    store = await Store.connect(settings)
+    own = await found(stack, database)
+    store = await Store.connect(own.settings)
     try:
         say(f"{database}: filling")
         board = await build(store, images=int(seconds * 6000), reviewers=REVIEWERS)
         if app == PLAIN:
             for statement in TRIGGER:
                 await store.write(lambda tx, s=statement: tx.execute(s))  # type: ignore[misc]
-        async with _apis(app, environment) as addresses:
+        async with apis(app, own.environment, count=APIS) as addresses:
             say(f"{database}: reviewing for {seconds:g} s")
             tally = await _review(store, board, addresses, seconds)
             retries = await _races(addresses)
         return tally, await _check(store, tally, board), retries
     finally:
         await store.close()
-
-
-def _migrate(environment: dict[str, str]) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "alembic", "-c", "migrations/alembic.ini", "upgrade", "head"],
-        env={**os.environ, **environment},
-        check=True,
-        capture_output=True,
-    )
-
-
-@asynccontextmanager
-async def _apis(app: str, environment: dict[str, str]) -> AsyncIterator[list[str]]:
-    """Start the API processes on free ports; they end with the block."""
-    command = [sys.executable, "-m", "uvicorn", app, "--factory", "--no-access-log", "--port", "0"]
-    variables = {**os.environ, **environment}
-    variables.pop("PROMETHEUS_MULTIPROC_DIR", None)
-    processes = [
-        await asyncio.create_subprocess_exec(*command, env=variables, stderr=asyncio.subprocess.PIPE)
-        for _ in range(APIS)
-    ]
-    drains: list[asyncio.Task[None]] = []
-    try:
-        addresses = []
-        for process in processes:
-            stream = process.stderr
-            if stream is None:
-                raise RuntimeError("the API's log cannot be read")
-            addresses.append(await _address(stream))
-            drains.append(asyncio.create_task(_drain(stream)))
-        yield addresses
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            await process.wait()
-        for drain in drains:
-            drain.cancel()
-
-
-async def _address(stream: asyncio.StreamReader) -> str:
-    async with asyncio.timeout(60):
-        while line := await stream.readline():
-            if found := re.search(rb"running on (http://\S+?:\d+)", line):
-                return found[1].decode()
-    raise RuntimeError("the API did not start")
-
-
-async def _drain(stream: asyncio.StreamReader) -> None:
-    while await stream.readline():
-        pass
 
 
 async def _review(store: Store, board: Contended, addresses: Sequence[str], seconds: float) -> Tally:

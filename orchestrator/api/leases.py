@@ -95,7 +95,7 @@ async def claim(call: Call) -> Reply:
         200,
         ClaimAnswer(
             lease=None if found.lease is None else _answer(call, found.lease),
-            items=tuple(queued(user, row) for row in found.rows),
+            items=queued(user, found.rows),
             held=held_by(found.held),
         ),
     )

@@ -1,6 +1,6 @@
 """The queues of reviewers: tags with pending suggestions, and the pending suggestions of one tag."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
@@ -173,7 +173,7 @@ async def show_queue(call: Call) -> Reply:
         200,
         QueueAnswer(
             tag=answers.tag(page.tag),
-            items=tuple(queued(user, row) for row in page.rows),
+            items=queued(user, page.rows),
             pending=page.pending,
             held=held_by(page.held),
             next_cursor=None if page.next is None else pagination.encode(kind, *_numbers(page.next)),
@@ -208,8 +208,14 @@ def held_by(held: Sequence[Lease]) -> tuple[HeldBy, ...]:
     )
 
 
-def queued(user: User, row: QueuedRow) -> QueuedSuggestion:
-    """Return a row of a queue as this user sees it."""
+def queued(user: User, rows: Sequence[QueuedRow]) -> tuple[QueuedSuggestion, ...]:
+    """Return rows of a queue as this user sees them. A tag that many images have is made once."""
+    distinct = {tag.id: tag for row in rows for tag in row.image.tags}
+    tags = {tag_id: answers.tag(tag) for tag_id, tag in distinct.items()}
+    return tuple(_queued(user, row, tags) for row in rows)
+
+
+def _queued(user: User, row: QueuedRow, tags: Mapping[int, TagAnswer]) -> QueuedSuggestion:
     lease = None
     if row.holder is not None and row.expires_at is not None:
         lease = RowLease(holder=row.holder, mine=row.holder_id == user.id, expires_at=row.expires_at)
@@ -225,7 +231,7 @@ def queued(user: User, row: QueuedRow) -> QueuedSuggestion:
             media_type=image.media_type,
             spoiler=image.spoiler,
             file=answers.links(image.id).file,
-            tags=tuple(answers.tag(tag) for tag in image.tags),
+            tags=tuple(tags[tag.id] for tag in image.tags),
         ),
         confidence=as_probability(row.confidence),
         score=as_probability(row.score),

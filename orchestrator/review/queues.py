@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.records import SCORE_ONE, Tag, TagType, User
-from orchestrator.store import exposures, leases, models, queue_rows, queues, tags, worklist
+from orchestrator.store import exposures, leases, models, queue_rows, queues, worklist
 from orchestrator.store.counters import BUCKET, LAST_BUCKET
 from orchestrator.store.leases import Lease
 from orchestrator.store.queue_rows import QueuedRow
@@ -130,9 +130,8 @@ async def read_queue(tx: Transaction, user: User, request: QueueRequest, *, show
     A page may be short: `next` says whether the list goes on. The number of statements does not depend on
     the rows. Raises NotFound (`tag_not_found`), InvalidInput (`unknown_model`).
     """
-    tag = await tags.get(tx, request.tag_id)
-    held = await leases.live(tx, tag_ids=[tag.id])
-    others = of_others(user, held)
+    waiting = await worklist.waiting(tx, request.tag_id)
+    held = await leases.live(tx, tag_ids=[request.tag_id])
     where = await _filter(tx, user, request, held)
     keys = await queues.keys(tx, where, after=request.after.key, limit=request.limit + 1)
     tried: tuple[int, ...] = ()
@@ -150,7 +149,7 @@ async def read_queue(tx: Transaction, user: User, request: QueueRequest, *, show
             shown=[(row.id, row.version) for row in rows],
             first_position=min(request.after.seen, LAST_POSITION - len(rows)),
         )
-    return QueuePage(tag, tuple(rows), await worklist.pending(tx, tag.id), others, then)
+    return QueuePage(waiting.tag, tuple(rows), waiting.pending, of_others(user, held), then)
 
 
 async def _filter(tx: Transaction, user: User, request: QueueRequest, held: Sequence[Lease]) -> QueueFilter:

@@ -75,58 +75,68 @@ async def _listed(tx: Transaction, where: ImageFilter, after: Place | None, limi
 
 async def _by_images(tx: Transaction, where: ImageFilter, after: Place | None, limit: int) -> ImageKeys:
     """Ask each image for a pending row: for the images of a few people, or of a span of time."""
+    condition = _condition(where, after, state=False)
+    parameters = _parameters(where, after, limit + 1)
+    end = await tx.fetch_rows(
+        f"SELECT i.id, i.created_at FROM images i WHERE {condition}"
+        f" ORDER BY {_order(where)} LIMIT 1 OFFSET :last",
+        **parameters,
+        last=SCANNED_IMAGES - 1,
+    )
     of_type = "" if where.type is None else "JOIN tags t ON t.id = s.tag_id AND t.type = :type"
     of_version = "" if where.versions is None else "AND s.model_version_id IN :versions"
-    candidates = f"""
-        SELECT i.id, i.created_at, i.state FROM images i WHERE {_condition(where, after, state=False)}
-        ORDER BY {_order(where)}
-    """
-    parameters = _parameters(where, after, limit + 1) | {"scanned": SCANNED_IMAGES}
+    if end:
+        by_date = "(i.created_at > :last_at OR i.created_at = :last_at AND i.id >= :last_id)"
+        condition += f" AND {by_date}" if where.by_date else " AND i.id >= :last_id"
     # Not EXISTS: the optimiser may turn that into a scan of everything pending on the board.
     rows = await tx.fetch_rows(
         f"""
-        SELECT i.id, i.created_at FROM ({candidates} LIMIT :scanned) i
-        WHERE (SELECT s.id FROM suggestions s {of_type}
+        SELECT i.id, i.created_at FROM images i
+        WHERE {condition} AND (:state IS NULL OR i.state = :state)
+          AND (SELECT s.id FROM suggestions s {of_type}
                WHERE s.image_id = i.id AND s.status = 'pending' AND s.exploration = FALSE {of_version}
                LIMIT 1) > 0
-          AND (:state IS NULL OR i.state = :state)
         ORDER BY {_order(where)} LIMIT :limit
         """,
         **parameters,
+        last_id=end[0][0] if end else None,
+        last_at=end[0][1] if end else None,
     )
     found = _keys(where, rows, limit)
-    if found.next is not None:
-        return found
-    end = await tx.fetch_rows(f"{candidates} LIMIT 1 OFFSET :last", **parameters, last=SCANNED_IMAGES - 1)
-    return ImageKeys(found.ids, _place(where, end[0]) if end else None)
+    return (
+        found
+        if found.next is not None or not end
+        else ImageKeys(found.ids, _place(where, (end[0][0], end[0][1])))
+    )
 
 
 async def _by_rows(tx: Transaction, where: ImageFilter, after: Place | None, limit: int) -> ImageKeys:
     """Walk the pending rows in the order of their images: on the whole board, however few there are."""
-    rest = "" if after is None else "AND s.image_id < :after_id"
-    scan = f"""
-        SELECT s.image_id, s.tag_id, s.model_version_id FROM suggestions s FORCE INDEX (suggestions_open)
-        WHERE s.status = 'pending' AND s.exploration = FALSE {rest} ORDER BY s.image_id DESC
-    """
-    of_type = "" if where.type is None else "JOIN tags t ON t.id = k.tag_id AND t.type = :type"
-    of_version = "" if where.versions is None else "WHERE k.model_version_id IN :versions"
-    parameters = _parameters(where, after, limit + 1) | {"scanned": SCANNED_ROWS}
-    rows = await tx.fetch_rows(
-        f"SELECT k.image_id FROM ({scan} LIMIT :scanned) k {of_type} {of_version}"
-        " GROUP BY k.image_id ORDER BY k.image_id DESC LIMIT :limit",
+    condition = "s.status = 'pending' AND s.exploration = FALSE"
+    condition += "" if after is None else " AND s.image_id < :after_id"
+    table = "FROM suggestions s FORCE INDEX (suggestions_open)"
+    parameters = _parameters(where, after, limit + 1)
+    end = await tx.fetch_rows(
+        f"SELECT s.image_id {table} WHERE {condition} ORDER BY s.image_id DESC LIMIT 1 OFFSET :last",
         **parameters,
+        last=SCANNED_ROWS - 1,
     )
-    ids = [row[0] for row in rows]
+    # The last image may have rows beyond, so it is the next page's; but one with more rows than a page may
+    # look at is looked at all the same.
+    bound = end[0][0] + 1 if end else 0
+    bound -= after is not None and bound == after.id
+    of_type = "" if where.type is None else "STRAIGHT_JOIN tags t ON t.id = s.tag_id AND t.type = :type"
+    condition += "" if where.versions is None else " AND s.model_version_id IN :versions"
+    rows = await tx.fetch_rows(
+        f"SELECT s.image_id {table} {of_type} WHERE {condition} AND s.image_id >= :bound"
+        " GROUP BY s.image_id ORDER BY s.image_id DESC LIMIT :limit",
+        **parameters,
+        bound=bound,
+    )
+    ids = tuple(row[0] for row in rows)
     if len(ids) > limit:
-        return ImageKeys(tuple(ids[:limit]), Place(0, ids[limit - 1]))
-    end = await tx.fetch_rows(f"{scan} LIMIT 1 OFFSET :last", **parameters, last=SCANNED_ROWS - 1)
-    if not end:
-        return ImageKeys(tuple(ids), None)
-    last = end[0][0]
-    if after is not None and last + 1 == after.id:  # it has more rows than a page may look at
-        return ImageKeys(tuple(ids), Place(0, last))
-    # The last image may have rows that were not looked at: the next page begins with it.
-    return ImageKeys(tuple(one for one in ids if one != last), Place(0, last + 1))
+        return ImageKeys(ids[:limit], Place(0, ids[limit - 1]))
+    return ImageKeys(ids, Place(0, bound) if end else None)
 
 
 def _keys(where: ImageFilter, rows: list[tuple[int, datetime]], limit: int) -> ImageKeys:
@@ -134,7 +144,7 @@ def _keys(where: ImageFilter, rows: list[tuple[int, datetime]], limit: int) -> I
     return ImageKeys(ids, _place(where, rows[limit - 1]) if len(rows) > limit else None)
 
 
-def _place(where: ImageFilter, row: tuple[int, datetime, *tuple[object, ...]]) -> Place:
+def _place(where: ImageFilter, row: tuple[int, datetime]) -> Place:
     uploaded = (row[1].replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND if where.by_date else 0
     return Place(uploaded, row[0])
 

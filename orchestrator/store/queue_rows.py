@@ -45,7 +45,7 @@ class QueuedRow:
 
 
 async def rows(tx: Transaction, suggestion_ids: Sequence[int]) -> list[QueuedRow]:
-    """Return these rows in the order given, with their images and those images' tags: two statements."""
+    """Return these rows in the order given, with their images and those images' tags: three statements."""
     if not suggestion_ids:
         return []
     found = await tx.fetch_all(
@@ -71,14 +71,26 @@ async def rows(tx: Transaction, suggestion_ids: Sequence[int]) -> list[QueuedRow
 
 
 async def _tags(tx: Transaction, image_ids: Collection[int]) -> dict[int, tuple[Tag, ...]]:
-    tags: dict[int, tuple[Tag, ...]] = {}
-    for row in await tx.fetch_all(
-        f"SELECT k.image_id, {TAG_COLUMNS} FROM tag_links k JOIN tags t ON t.id = k.tag_id"
-        " WHERE k.image_id IN :ids ORDER BY t.title, t.id",
-        ids=sorted(image_ids),
+    """Return the tags of each image by title. Most are on many of them, so each is read once."""
+    linked: dict[int, list[int]] = {}
+    for image_id, tag_id in await tx.fetch_rows(
+        "SELECT image_id, tag_id FROM tag_links WHERE image_id IN :ids", ids=sorted(image_ids)
     ):
-        tags[row["image_id"]] = (*tags.get(row["image_id"], ()), tag(row))
-    return tags
+        linked.setdefault(image_id, []).append(tag_id)
+    if not linked:
+        return {}
+    wanted = sorted({tag_id for tag_ids in linked.values() for tag_id in tag_ids})
+    found = await tx.fetch_all(f"SELECT {TAG_COLUMNS} FROM tags t WHERE t.id IN :ids", ids=wanted)
+    tags = sorted((tag(row) for row in found), key=lambda one: (one.title, one.id))
+    places = {one.id: (place, one) for place, one in enumerate(tags)}
+    return {
+        image_id: tuple(one for _, one in sorted((places[tag_id] for tag_id in tag_ids), key=_first))
+        for image_id, tag_ids in linked.items()
+    }
+
+
+def _first(pair: tuple[int, Tag]) -> int:
+    return pair[0]
 
 
 def _row(row: Row, tags: tuple[Tag, ...]) -> QueuedRow:

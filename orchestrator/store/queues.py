@@ -183,23 +183,29 @@ def _parameters(where: QueueFilter, after: Key | None, limit: int) -> dict[str, 
 
 async def _newest(tx: Transaction, where: QueueFilter, after: Key | None, limit: int) -> Keys:
     """By id; confidence and version are looked up in the index, for so many rows and no more."""
-    rest = "" if after is None else "AND s.id < :after_id"
-    scan = f"""
-        SELECT s.id, s.confidence, s.model_version_id FROM suggestions s {_hint(where, "suggestions_newest")}
-        WHERE {_condition(where)} AND s.exploration = FALSE {rest} ORDER BY s.id DESC
-    """
-    versions = "" if where.versions is None else "AND k.model_version_id IN :versions"
-    parameters = _parameters(where, after, limit) | {"versions": where.versions, "scanned": SCANNED}
+    condition = f"{_condition(where)} AND s.exploration = FALSE" + (
+        "" if after is None else " AND s.id < :after_id"
+    )
+    table = f"FROM suggestions s {_hint(where, 'suggestions_newest')}"
+    parameters = _parameters(where, after, limit) | {"versions": where.versions}
+    bound: int | None = None
+    if where.min_confidence or where.versions is not None:
+        end = await tx.fetch_rows(
+            f"SELECT s.id {table} WHERE {condition} ORDER BY s.id DESC LIMIT 1 OFFSET :last",
+            **parameters,
+            last=SCANNED - 1,
+        )
+        bound = end[0][0] if end else None
+        condition += " AND s.confidence >= :min"
+        condition += "" if where.versions is None else " AND s.model_version_id IN :versions"
+        condition += "" if bound is None else " AND s.id >= :bound"
     rows = await tx.fetch_rows(
-        f"SELECT 0, k.id, k.confidence FROM ({scan} LIMIT :scanned) k"
-        f" WHERE k.confidence >= :min {versions} ORDER BY k.id DESC LIMIT :limit",
+        f"SELECT 0, s.id, s.confidence {table} WHERE {condition} ORDER BY s.id DESC LIMIT :limit",
         **parameters,
+        bound=bound,
     )
     found = tuple(_key(where.order, *row) for row in rows)
-    if len(found) == limit:
-        return Keys(found)
-    end = await tx.fetch_rows(f"{scan} LIMIT 1 OFFSET :last", **parameters, last=SCANNED - 1)
-    return Keys(found, Key(0, 0, end[0][0]) if end else None)
+    return Keys(found, None if bound is None or len(found) == limit else Key(0, 0, bound))
 
 
 async def explorations(tx: Transaction, where: QueueFilter, *, after_id: int, limit: int) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ A confidence is counted by steps of 0.05, as the counters are kept.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.errors import NotFound
 from orchestrator.records import Tag, TagType
 from orchestrator.store.counters import COLUMNS
 from orchestrator.store.rows import TAG_COLUMNS, tag
@@ -59,10 +60,16 @@ async def page(
     return Worklist(items, None if looked_until is None else (looked_until[1], looked_until[0]))
 
 
-async def pending(tx: Transaction, tag_id: int) -> int:
-    """Return how many suggestions of a tag are pending."""
-    rows = await tx.fetch_rows("SELECT pending FROM tag_pending WHERE tag_id = :tag_id", tag_id=tag_id)
-    return int(rows[0][0]) if rows else 0
+async def waiting(tx: Transaction, tag_id: int) -> Waiting:
+    """Return a tag and how many of its suggestions are pending in all. Raises NotFound."""
+    row = await tx.fetch_one(
+        f"SELECT {TAG_COLUMNS}, p.pending FROM tags t LEFT JOIN tag_pending p ON p.tag_id = t.id"
+        " WHERE t.id = :tag_id",
+        tag_id=tag_id,
+    )
+    if row is None:
+        raise NotFound(f"no tag has the id {tag_id}", code="tag_not_found")
+    return Waiting(tag(row), int(row["pending"] or 0))
 
 
 async def _counts(
