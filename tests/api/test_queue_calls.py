@@ -29,7 +29,7 @@ async def claimed(api: Api, role: Role = Role.TAGGER, **body: object) -> dict[st
 
 
 async def test_a_tag_is_found_in_the_worklist_and_walked_page_by_page(api: Api, board: SmallBoard) -> None:
-    """Given pending suggestions, when a reviewer takes the worklist's first tag and walks its queue, then each
+    """Given pending rows, when a reviewer takes the worklist's first tag and walks its queue, then each
     row comes once with its picture, the picture's tags and the version to decide on."""
     images = [await board.suggested({"smile": 9000 - n, "blue_eyes": 6000}) for n in range(3)]
     await board.suggested({"smile": 8000})
