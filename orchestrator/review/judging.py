@@ -25,13 +25,17 @@ _TARGET = {Decision.APPROVE: SuggestionStatus.APPROVED, Decision.REJECT: Suggest
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """One review. `rows`: the suggestions that it may judge, by id; their images are locked."""
+    """One review. `rows`: the suggestions that it may judge, by id; their images are locked.
+
+    `into`: the batch that it adds to; a new one of `kind` unless given.
+    """
 
     tx: Transaction
     actor: User
     now: datetime
     rows: Mapping[int, JudgedRow]
     kind: str
+    into: int | None = None
 
     async def run(self, requests: Sequence[VerdictRequest]) -> tuple[int | None, tuple[VerdictResult, ...]]:
         """Judge every request, then write what changed: links, rows, log, event, counters.
@@ -132,7 +136,9 @@ class Judging:
                 LogEntry(row=other, act=Act.CLEAR, to_status=SuggestionStatus.CLEARED, cause=row.id)
                 for other in cascades.get(row.id, ())
             ]
-        batch_id = await verdicts.open_batch(self.tx, user_id=self.actor.id, kind=self.kind)
+        batch_id = self.into
+        if batch_id is None:
+            batch_id = await verdicts.open_batch(self.tx, user_id=self.actor.id, kind=self.kind)
         await verdicts.append(self.tx, batch_id, entries, user_id=self.actor.id, at=self.now)
         await outbox.add(self.tx, REVIEWED, event(batch_id, self.actor, self.now, entries))
         return batch_id

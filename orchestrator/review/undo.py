@@ -1,4 +1,4 @@
-"""Taking a batch back, or part of one.
+"""Taking a batch back, or part of one, in one transaction; `bulk_undo` takes back what is too large for that.
 
 Every row that is still at the version which the verdict left is restored, cascades included; a row that
 somebody has acted on since is left and reported. A link goes when the last approval that asked for it goes,
@@ -23,7 +23,7 @@ from orchestrator.records import (
     User,
 )
 from orchestrator.review.judging import event
-from orchestrator.store import batches, hierarchy, links, outbox, verdicts
+from orchestrator.store import batches, hierarchy, jobs, links, outbox, verdicts
 from orchestrator.store.batches import Batch, Line
 from orchestrator.store.counters import Deltas
 from orchestrator.store.transaction import Transaction
@@ -48,24 +48,57 @@ async def undo(
     """Take a batch back, or only what was decided on `suggestion_ids` and followed from that.
 
     Doing so again changes nothing. Raises NotFound (`batch_not_found`), Forbidden (`not_your_batch`,
-    `undo_too_late`), Conflict (`undo_of_undo`).
+    `undo_too_late`), Conflict (`undo_of_undo`, `job_running`).
     """
-    return await store.write(lambda tx: _undo(tx, actor, batch_id, suggestion_ids))
+    return await store.write(lambda tx: undo_now(tx, actor, batch_id, suggestion_ids))
+
+
+async def undo_now(
+    tx: Transaction, actor: User, batch_id: int, suggestion_ids: Collection[int] | None
+) -> UndoOutcome:
+    """Take a batch back within a transaction that has locked nothing; see `undo`."""
+    batch = await batches.get(tx, batch_id)
+    images = await batches.images(tx, batch_id, suggestion_ids)
+    locked = await verdicts.lock_images(tx, images)
+    await check(tx, actor, batch, locked.now)
+    return await _undo(tx, actor, batch, locked, images=images, suggestion_ids=suggestion_ids)
+
+
+async def undo_images(
+    tx: Transaction, actor: User, batch: Batch, image_ids: Collection[int], *, into: int
+) -> UndoOutcome:
+    """Take back what a batch did to these images, as a part of the batch `into`. Nothing is checked."""
+    locked = await verdicts.lock_images(tx, image_ids)
+    return await _undo(tx, actor, batch, locked, images=image_ids, into=into)
 
 
 async def _undo(
-    tx: Transaction, actor: User, batch_id: int, suggestion_ids: Collection[int] | None
+    tx: Transaction,
+    actor: User,
+    batch: Batch,
+    locked: LockedImages,
+    *,
+    images: Collection[int],
+    suggestion_ids: Collection[int] | None = None,
+    into: int | None = None,
 ) -> UndoOutcome:
-    batch = await batches.get(tx, batch_id)
-    locked = await verdicts.lock_images(tx, await batches.images(tx, batch_id))
-    _allow(actor, batch, locked.now)
-    if batch.kind == UNDO:
-        raise Conflict("an undo is not undone: decide anew instead", code="undo_of_undo")
     # After the locks: a concurrent undo of the same batch has marked its lines by now.
-    standing = await batches.standing(tx, batch_id, suggestion_ids)
+    standing = await batches.standing(tx, batch.id, images, suggestion_ids)
     lines = [line for line in standing if line.act not in NO_VERDICTS]
     rows = await verdicts.rows(tx, {line.suggestion_id for line in lines})
-    return await _Undoing(tx, actor, batch, locked, lines, rows).run()
+    return await _Undoing(tx, actor, batch, locked, lines, rows, into).run()
+
+
+async def check(tx: Transaction, actor: User, batch: Batch, now: datetime) -> None:
+    """Raise Forbidden or Conflict unless the actor may take a batch back now."""
+    _allow(actor, batch, now)
+    if batch.kind == UNDO:
+        raise Conflict("an undo is not undone: decide anew instead", code="undo_of_undo")
+    job = await jobs.open_on(tx, batch.id)
+    if job is not None:
+        raise Conflict(
+            f"job {job.id} is still at work on this batch: cancel it, or wait for its end", code="job_running"
+        )
 
 
 def _allow(actor: User, batch: Batch, now: datetime) -> None:
@@ -81,7 +114,7 @@ def _allow(actor: User, batch: Batch, now: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Undoing:
-    """One undo; the images are locked."""
+    """One undo; the images are locked. `into`: the batch that it adds to; one of its own unless given."""
 
     tx: Transaction
     actor: User
@@ -89,9 +122,10 @@ class _Undoing:
     locked: LockedImages
     lines: Sequence[Line]
     rows: Mapping[int, JudgedRow]
+    into: int | None = None
 
     async def run(self) -> UndoOutcome:
-        """Restore what can be restored, in one batch of its own."""
+        """Restore what can be restored, in one batch."""
         undone = [line for line in self.lines if self._as_left(line)]
         unlinked = await self._unlink(undone)
         redundant = await self._redundant(undone)
@@ -184,7 +218,11 @@ class _Undoing:
                 user_id=None if undecided else self.actor.id,
                 at=None if undecided else self.locked.now,
             )
-        batch_id = await verdicts.open_batch(self.tx, user_id=self.actor.id, kind=UNDO, undoes=self.batch.id)
+        batch_id = self.into
+        if batch_id is None:
+            batch_id = await verdicts.open_batch(
+                self.tx, user_id=self.actor.id, kind=UNDO, undoes=self.batch.id
+            )
         await verdicts.append(self.tx, batch_id, entries, user_id=self.actor.id, at=self.locked.now)
         await batches.mark_undone(self.tx, self.batch.id, [line.id for line in undone], by=batch_id)
         told = event(batch_id, self.actor, self.locked.now, entries)

@@ -62,26 +62,59 @@ def _batch(row: Row) -> Batch:
     )
 
 
-async def images(tx: Transaction, batch_id: int) -> frozenset[int]:
-    """Return the images that a batch speaks of."""
-    rows = await tx.fetch_rows("SELECT DISTINCT image_id FROM verdicts WHERE batch_id = :id", id=batch_id)
+async def images(
+    tx: Transaction, batch_id: int, suggestion_ids: Collection[int] | None = None
+) -> frozenset[int]:
+    """Return the images that a batch speaks of; `suggestion_ids`: where it speaks of those."""
+    rows = await tx.fetch_rows(
+        "SELECT DISTINCT image_id FROM verdicts WHERE batch_id = :id AND (:all OR suggestion_id IN :ids)",
+        id=batch_id,
+        all=suggestion_ids is None,
+        ids=sorted(suggestion_ids or [0]),
+    )
     return frozenset(row[0] for row in rows)
 
 
+async def standing_images(tx: Transaction, batch_id: int, *, after: int, limit: int) -> tuple[int, ...]:
+    """Return the next images that a batch has lines on which have not been undone, in id order."""
+    rows = await tx.fetch_rows(
+        "SELECT DISTINCT image_id FROM verdicts"
+        " WHERE batch_id = :id AND undone_by IS NULL AND image_id > :after ORDER BY image_id LIMIT :limit",
+        id=batch_id,
+        after=after,
+        limit=limit,
+    )
+    return tuple(row[0] for row in rows)
+
+
+async def count_standing(tx: Transaction, batch_id: int) -> int:
+    """Return how many lines of a batch have not been undone."""
+    rows = await tx.fetch_rows(
+        "SELECT COUNT(*) FROM verdicts WHERE batch_id = :id AND undone_by IS NULL", id=batch_id
+    )
+    return int(rows[0][0])
+
+
 async def standing(
-    tx: Transaction, batch_id: int, suggestion_ids: Collection[int] | None = None
+    tx: Transaction,
+    batch_id: int,
+    image_ids: Collection[int],
+    suggestion_ids: Collection[int] | None = None,
 ) -> list[Line]:
-    """Return a batch's lines that have not been undone, in log order.
+    """Return a batch's lines on these images that have not been undone, in log order.
 
     `suggestion_ids`: only those, with what followed from them.
     """
+    if not image_ids:
+        return []
     rows = await tx.fetch_rows(
         """
         SELECT id, suggestion_id, image_id, decision, from_status, to_status, to_version, linked_tag_id,
                cause_suggestion_id
-        FROM verdicts WHERE batch_id = :id AND undone_by IS NULL ORDER BY id
+        FROM verdicts WHERE batch_id = :id AND image_id IN :images AND undone_by IS NULL ORDER BY id
         """,
         id=batch_id,
+        images=sorted(image_ids),
     )
     lines = [
         Line(
@@ -100,6 +133,17 @@ async def standing(
     if suggestion_ids is None:
         return lines
     return [line for line in lines if {line.suggestion_id, line.cause} & set(suggestion_ids)]
+
+
+async def lock(tx: Transaction, batch_id: int) -> Batch:
+    """Return a batch whose row nobody else changes meanwhile. Raises NotFound (`batch_not_found`)."""
+    await tx.fetch_rows("SELECT id FROM review_batches WHERE id = :id FOR UPDATE", id=batch_id)
+    return await get(tx, batch_id)
+
+
+async def grows(tx: Transaction, batch_id: int) -> None:
+    """Say that a batch gets more lines in this transaction, so that they will be summed up."""
+    await tx.execute("UPDATE review_batches SET counted = FALSE WHERE id = :id", id=batch_id)
 
 
 async def latest_on(tx: Transaction, image_id: int, user_id: int) -> tuple[int, frozenset[int]] | None:

@@ -50,6 +50,7 @@ class JudgedRow:
     decided_by_id: int | None
     decided_by: str | None
     decided_at: datetime | None
+    exploration: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ async def lock_image(tx: Transaction, image_id: int) -> tuple[int, datetime]:
 
 
 _ROWS = f"""
-    SELECT s.id, s.image_id, s.status, s.version, s.score, s.confidence, s.model_version_id,
+    SELECT s.id, s.image_id, s.status, s.version, s.score, s.confidence, s.model_version_id, s.exploration,
            s.decided_by AS decider_id, s.decided_at, u.name AS decided_by, {TAG_COLUMNS}
     FROM suggestions s JOIN tags t ON t.id = s.tag_id LEFT JOIN users u ON u.id = s.decided_by
 """
@@ -175,6 +176,7 @@ async def _judged(tx: Transaction, found: Sequence[Row]) -> dict[int, JudgedRow]
             decided_by_id=row["decider_id"],
             decided_by=row["decided_by"],
             decided_at=moment_or_none(row["decided_at"]),
+            exploration=bool(row["exploration"]),
         )
         for row in found
     }
@@ -260,13 +262,15 @@ async def append(
         (
             *("batch_id", "suggestion_id", "image_id", "tag_id", "user_id", "decision", "reason", "note"),
             *("from_status", "to_status", "from_version", "to_version", "model_version_id", "score"),
-            *("confidence", "linked_tag_id", "link_created", "cause_suggestion_id", "created_at"),
+            *("confidence", "linked_tag_id", "link_created", "cause_suggestion_id", "exploration"),
+            "created_at",
         ),
         [
             (
                 *(batch_id, e.row.id, e.row.image_id, e.row.tag.id, user_id, e.act, e.reason, e.note),
                 *(e.row.status, e.to_status, e.row.version, e.row.version + 1, e.row.model_version_id),
                 *(e.row.score, e.row.confidence, e.linked_tag_id, e.link_created, e.cause),
+                e.row.exploration,
                 at.replace(tzinfo=None),
             )
             for e in entries
