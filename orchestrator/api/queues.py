@@ -231,7 +231,7 @@ def _queued(user: User, row: QueuedRow, tags: Mapping[int, TagAnswer]) -> Queued
             media_type=image.media_type,
             spoiler=image.spoiler,
             file=answers.links(image.id).file,
-            tags=tuple(tags[tag.id] for tag in image.tags),
+            tags=tuple([tags[tag.id] for tag in image.tags]),
         ),
         confidence=as_probability(row.confidence),
         score=as_probability(row.score),

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from orchestrator.records import ImageState, TagType
 from orchestrator.store.transaction import Transaction
 
-SCANNED_ROWS = 5_000
-SCANNED_IMAGES = 2_000
+SCANNED_ROWS = 2_000
+SCANNED_IMAGES = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LATEST = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MICROSECOND
@@ -78,7 +78,7 @@ async def _by_images(tx: Transaction, where: ImageFilter, after: Place | None, l
     condition = _condition(where, after, state=False)
     parameters = _parameters(where, after, limit + 1)
     end = await tx.fetch_rows(
-        f"SELECT i.id, i.created_at FROM images i WHERE {condition}"
+        f"SELECT i.id{', i.created_at' if where.by_date else ''} FROM images i WHERE {condition}"
         f" ORDER BY {_order(where)} LIMIT 1 OFFSET :last",
         **parameters,
         last=SCANNED_IMAGES - 1,
@@ -100,13 +100,13 @@ async def _by_images(tx: Transaction, where: ImageFilter, after: Place | None, l
         """,
         **parameters,
         last_id=end[0][0] if end else None,
-        last_at=end[0][1] if end else None,
+        last_at=end[0][-1] if end else None,
     )
     found = _keys(where, rows, limit)
     return (
         found
         if found.next is not None or not end
-        else ImageKeys(found.ids, _place(where, (end[0][0], end[0][1])))
+        else ImageKeys(found.ids, _place(where, (end[0][0], end[0][-1])))
     )
 
 
