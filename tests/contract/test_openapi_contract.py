@@ -22,7 +22,7 @@ CONFIG = SchemathesisConfig.from_dict(
         "generation": {
             "deterministic": True,
             "database": "none",
-            "max-examples": 10,
+            "max-examples": 5,
             "no-shrink": True,  # a failure is reported as it was found; time stays bounded
             "mode": "all",
         },
