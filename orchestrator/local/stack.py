@@ -180,6 +180,12 @@ class Stack:
         with self.instance.lock("up"):
             return self._end_everything()
 
+    def _surroundings(self) -> dict[str, str]:
+        """This process's environment without another installation's addresses: what is not given to this
+        stack, its supervisor must not find either."""
+        addresses = {*PROVIDED_BY.values(), *_WITH_TRITON}
+        return {name: value for name, value in os.environ.items() if name not in addresses}
+
     def _start_supervisor(self, names: Sequence[PartName], *, hasty: bool, owner: int | None) -> None:
         command = [sys.executable, "-m", "orchestrator.local.supervise", "--parts", ",".join(names)]
         command += ["--base", str(self.instance.base), "--instance", self.instance.name]
@@ -188,7 +194,7 @@ class Stack:
         with self.instance.log_file("supervisor").open("ab") as log:
             started = subprocess.run(
                 command,
-                env={**os.environ, **self.given, MARKER_VARIABLE: self.marker},
+                env={**self._surroundings(), **self.given, MARKER_VARIABLE: self.marker},
                 cwd=checkout(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

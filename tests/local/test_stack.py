@@ -272,3 +272,16 @@ def test_the_served_models_are_a_copy_that_keeps_what_was_added(tmp_path: Path) 
     assert refresh_model_repository(instance, source) == 1
     assert (copy / "1/model.onnx").read_text() == "one, trained longer"
     assert (copy / "2/model.onnx").read_text() == "one"
+
+
+def test_another_installation_in_the_environment_is_not_taken_for_this_ones(
+    make_stack, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an environment that names the parts of another installation
+    stack = make_stack("surrounded")
+    monkeypatch.setenv("TAGDESK_REDIS_URL", redis_url)
+    # When a stack is started that was given nothing of it
+    start(stack, PartName.REDIS)
+    # Then it runs a part of its own
+    assert part(stack, PartName.REDIS).state is PartState.READY
+    assert stack.environment()["TAGDESK_REDIS_URL"] != redis_url
