@@ -8,11 +8,11 @@ from starlette.applications import Starlette
 
 from orchestrator.api import call
 from orchestrator.api.app import create_app
-from orchestrator.records import TagType, User
+from orchestrator.records import QueueOrder, TagType, User
 from orchestrator.review import queues
 from orchestrator.review.queues import PagePlace, QueuePage, QueueRequest, WorklistPage, WorklistRow
 from orchestrator.store import queue_rows, tags
-from orchestrator.store.queues import HALF, Key, QueueOrder
+from orchestrator.store.queues import HALF, Key
 from orchestrator.store.rows import TAG_COLUMNS, tag
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.worklist import Waiting

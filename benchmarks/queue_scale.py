@@ -18,10 +18,10 @@ from orchestrator.api import pagination
 from orchestrator.local.instance import Instance
 from orchestrator.local.parts import SERVICES
 from orchestrator.local.stack import Stack
-from orchestrator.records import Geometry, Label, LabelCategory, Role, VersionState, Vocabulary
+from orchestrator.records import Geometry, Label, LabelCategory, QueueOrder, Role, VersionState, Vocabulary
 from orchestrator.store import models
 from orchestrator.store.models import NewVersion
-from orchestrator.store.queues import HALF, QueueOrder
+from orchestrator.store.queues import HALF
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 

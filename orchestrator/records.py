@@ -15,6 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCORE_ONE = 10_000
+TITLE_LENGTH = 255
+"""Characters of a tag's title."""
+MAX_TAGS = 500
+"""Tags that one act of tagging may name."""
 
 Uint8Tensor = NDArray[np.uint8]
 Float32Tensor = NDArray[np.float32]
@@ -542,3 +546,19 @@ class UndoOutcome:
     batch_id: int | None
     undone_batch_id: int
     results: tuple[UndoResult, ...]
+
+
+class QueueOrder(StrEnum):
+    """`uncertainty`: confidences nearest to one half first."""
+
+    CONFIDENCE = "confidence"
+    UNCERTAINTY = "uncertainty"
+    NEWEST = "newest"
+
+
+class Held(StrEnum):
+    """Which rows, by who holds them. `free`: not held by anybody else; `mine`: held by the caller."""
+
+    ANY = "any"
+    FREE = "free"
+    MINE = "mine"

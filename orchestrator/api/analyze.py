@@ -3,7 +3,7 @@
 from orchestrator.api import answers, bodies
 from orchestrator.api.call import Call
 from orchestrator.api.operations import MULTIPART, Reply
-from orchestrator.api.requests import Sent
+from orchestrator.wire.base import Sent
 
 RAW_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif", "application/octet-stream")
 MEDIA_TYPES = (MULTIPART, *RAW_TYPES)

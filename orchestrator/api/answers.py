@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from orchestrator.api import schemas
 from orchestrator.pipeline import Analysed, NamedSuggestion
 from orchestrator.records import (
     Image,
@@ -14,14 +13,35 @@ from orchestrator.records import (
     VerdictResult,
     as_probability,
 )
+from orchestrator.wire.schemas import (
+    AnalysisAnswer,
+    Counts,
+    EvidenceAnswer,
+    Failure,
+    ImageAnswer,
+    ImageDetail,
+    ImageLinks,
+    ListedImage,
+    ModelAnswer,
+    ProposedTag,
+    RatingAnswer,
+    ReviewAnswer,
+    ReviewResult,
+    StatusAnswer,
+    SuggestionAnswer,
+    TagAnswer,
+    UndoAnswer,
+    UndoneSuggestion,
+    UnmappedAnswer,
+)
 
 PREFIX = "/api/v1"
 
 
-def links(image_id: int) -> schemas.ImageLinks:
+def links(image_id: int) -> ImageLinks:
     """Return where to go on from an image."""
     base = f"{PREFIX}/images/{image_id}"
-    return schemas.ImageLinks(
+    return ImageLinks(
         self=base,
         file=f"{base}/file",
         suggestions=f"{base}/tag-suggestions",
@@ -29,15 +49,15 @@ def links(image_id: int) -> schemas.ImageLinks:
     )
 
 
-def failure(image: Image) -> schemas.Failure | None:
+def failure(image: Image) -> Failure | None:
     """Return why an image failed, or `None`."""
     found = image.failure
-    return None if found is None else schemas.Failure(code=found.code, detail=found.detail)
+    return None if found is None else Failure(code=found.code, detail=found.detail)
 
 
-def image(found: Image) -> schemas.ImageAnswer:
+def image(found: Image) -> ImageAnswer:
     """Return an image; its address stays inside, for paths and keys are nobody's business."""
-    return schemas.ImageAnswer(
+    return ImageAnswer(
         id=found.id,
         external_id=found.external_id,
         source=found.source.kind,
@@ -57,19 +77,19 @@ def image(found: Image) -> schemas.ImageAnswer:
     )
 
 
-def listed_image(found: Image, pending: int) -> schemas.ListedImage:
+def listed_image(found: Image, pending: int) -> ListedImage:
     """Return an image of a list."""
-    return schemas.ListedImage(**dict(image(found)), pending=pending)
+    return ListedImage(**dict(image(found)), pending=pending)
 
 
-def image_detail(found: Image, tags: Sequence[Tag]) -> schemas.ImageDetail:
+def image_detail(found: Image, tags: Sequence[Tag]) -> ImageDetail:
     """Return an image with its tags."""
-    return schemas.ImageDetail(**dict(image(found)), tags=tuple(tag(one) for one in tags))
+    return ImageDetail(**dict(image(found)), tags=tuple(tag(one) for one in tags))
 
 
-def status(found: Image) -> schemas.StatusAnswer:
+def status(found: Image) -> StatusAnswer:
     """Return how far an image's analysis is."""
-    return schemas.StatusAnswer(
+    return StatusAnswer(
         id=found.id,
         status=found.state,
         attempts=found.attempts,
@@ -79,14 +99,14 @@ def status(found: Image) -> schemas.StatusAnswer:
     )
 
 
-def tag(found: Tag) -> schemas.TagAnswer:
+def tag(found: Tag) -> TagAnswer:
     """Return a tag."""
-    return schemas.TagAnswer(id=found.id, external_id=found.external_id, title=found.title, type=found.type)
+    return TagAnswer(id=found.id, external_id=found.external_id, title=found.title, type=found.type)
 
 
-def suggestion(found: SuggestionView) -> schemas.SuggestionAnswer:
+def suggestion(found: SuggestionView) -> SuggestionAnswer:
     """Return a suggestion with its evidence."""
-    return schemas.SuggestionAnswer(
+    return SuggestionAnswer(
         id=found.id,
         tag=tag(found.tag),
         status=found.status,
@@ -98,7 +118,7 @@ def suggestion(found: SuggestionView) -> schemas.SuggestionAnswer:
         version=found.version,
         inferred=found.inferred,
         evidence=tuple(
-            schemas.EvidenceAnswer(
+            EvidenceAnswer(
                 model_name=one.model_name,
                 model_version=one.model_version,
                 external_tag=one.external_tag,
@@ -111,19 +131,19 @@ def suggestion(found: SuggestionView) -> schemas.SuggestionAnswer:
     )
 
 
-def counts(found: SuggestionCounts) -> schemas.Counts:
+def counts(found: SuggestionCounts) -> Counts:
     """Return the counts by state."""
-    return schemas.Counts(pending=found.pending, approved=found.approved, rejected=found.rejected)
+    return Counts(pending=found.pending, approved=found.approved, rejected=found.rejected)
 
 
-def counts_or_none(found: SuggestionCounts | None) -> schemas.Counts | None:
+def counts_or_none(found: SuggestionCounts | None) -> Counts | None:
     """Return the counts by state where there are any."""
     return None if found is None else counts(found)
 
 
-def result(found: VerdictResult) -> schemas.ReviewResult:
+def result(found: VerdictResult) -> ReviewResult:
     """Return what became of one decision."""
-    return schemas.ReviewResult(
+    return ReviewResult(
         suggestion_id=found.suggestion_id,
         outcome=found.outcome,
         status=found.status,
@@ -138,22 +158,22 @@ def result(found: VerdictResult) -> schemas.ReviewResult:
     )
 
 
-def review(found: ReviewOutcome) -> schemas.ReviewAnswer:
+def review(found: ReviewOutcome) -> ReviewAnswer:
     """Return what became of a review."""
-    return schemas.ReviewAnswer(
+    return ReviewAnswer(
         batch_id=found.batch_id,
         results=tuple(result(one) for one in found.results),
         counts=counts_or_none(found.counts),
     )
 
 
-def undo(found: UndoOutcome) -> schemas.UndoAnswer:
+def undo(found: UndoOutcome) -> UndoAnswer:
     """Return what became of an undone batch."""
-    return schemas.UndoAnswer(
+    return UndoAnswer(
         batch_id=found.batch_id,
         undone_batch_id=found.undone_batch_id,
         results=tuple(
-            schemas.UndoneSuggestion(
+            UndoneSuggestion(
                 suggestion_id=one.suggestion_id,
                 outcome=one.outcome,
                 status=one.status,
@@ -167,28 +187,25 @@ def undo(found: UndoOutcome) -> schemas.UndoAnswer:
     )
 
 
-def analysis(found: Analysed) -> schemas.AnalysisAnswer:
+def analysis(found: Analysed) -> AnalysisAnswer:
     """Return what models and rules make of a picture."""
     names = {model.id: model for model in found.models}
-    return schemas.AnalysisAnswer(
+    return AnalysisAnswer(
         sha256=found.sha256,
         width=found.width,
         height=found.height,
         has_alpha=found.has_alpha,
         media_type=found.media_type,
         models=tuple(
-            schemas.ModelAnswer(name=model.name, version=model.version, source=model.source)
-            for model in found.models
+            ModelAnswer(name=model.name, version=model.version, source=model.source) for model in found.models
         ),
         suggestions=tuple(_proposed(one) for one in found.suggestions),
         unmapped=tuple(
-            schemas.UnmappedAnswer(
-                source=one.source, external_tag=one.external_tag, score=as_probability(one.score)
-            )
+            UnmappedAnswer(source=one.source, external_tag=one.external_tag, score=as_probability(one.score))
             for one in found.unmapped
         ),
         ratings=tuple(
-            schemas.RatingAnswer(
+            RatingAnswer(
                 model_name=names[one.model_version_id].name,
                 model_version=names[one.model_version_id].version,
                 rating=one.rating,
@@ -198,8 +215,8 @@ def analysis(found: Analysed) -> schemas.AnalysisAnswer:
     )
 
 
-def _proposed(found: NamedSuggestion) -> schemas.ProposedTag:
-    return schemas.ProposedTag(
+def _proposed(found: NamedSuggestion) -> ProposedTag:
+    return ProposedTag(
         tag=tag(found.tag),
         confidence=as_probability(found.proposal.confidence),
         score=as_probability(found.proposal.score),

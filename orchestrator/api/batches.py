@@ -4,10 +4,10 @@ from orchestrator import accounts
 from orchestrator.api import answers, pagination
 from orchestrator.api.call import Call
 from orchestrator.api.operations import Reply
-from orchestrator.api.requests import BatchesQuery, UndoRequest
-from orchestrator.api.schemas import BatchAnswer, BatchPage
 from orchestrator.review.undo import undo
 from orchestrator.store import batches
+from orchestrator.wire.requests import BatchesQuery, UndoRequest
+from orchestrator.wire.schemas import BatchAnswer, BatchPage
 
 CURSOR = "batches"
 

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from orchestrator.api.problems import RequestRefused
-from orchestrator.api.schemas import FieldError
 from orchestrator.errors import TransientError
 from orchestrator.images.codes import UnavailableCode
+from orchestrator.wire.schemas import FieldError
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

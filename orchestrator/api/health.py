@@ -10,13 +10,13 @@ import httpx
 
 from orchestrator.api.call import Call
 from orchestrator.api.operations import Reply
-from orchestrator.api.schemas import InferenceHealth, LiveAnswer, ModelHealth, PartHealth, ReadyAnswer
 from orchestrator.errors import StoreUnavailable, TagdeskError
 from orchestrator.inference.failures import TIMEOUT
 from orchestrator.records import ServedModel
 from orchestrator.resources import Resources
 from orchestrator.store import models, rules_version
 from orchestrator.store.transaction import Transaction
+from orchestrator.wire.health import InferenceHealth, LiveAnswer, ModelHealth, PartHealth, ReadyAnswer
 
 KEPT = 1.0
 """Seconds that an answer is reused: probes by many must not become load."""

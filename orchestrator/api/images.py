@@ -4,13 +4,13 @@ from orchestrator import accounts
 from orchestrator.api import answers, auth, pagination
 from orchestrator.api.call import Call
 from orchestrator.api.operations import Reply
-from orchestrator.api.requests import ImagesQuery
-from orchestrator.api.schemas import Generating, ImagePage
 from orchestrator.records import Image, Priority
 from orchestrator.store import image_queue, images, models, pending, tags, users
 from orchestrator.store.image_queue import ImageFilter, Place
 from orchestrator.store.transaction import Transaction
 from orchestrator.web.pictures import serve_picture
+from orchestrator.wire.requests import ImagesQuery
+from orchestrator.wire.schemas import Generating, ImagePage
 
 CURSOR = "images"
 

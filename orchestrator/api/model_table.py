@@ -3,6 +3,7 @@
 from orchestrator.accounts import Action
 from orchestrator.api import models
 from orchestrator.api.operations import Answer, Operation
+from orchestrator.wire.models import ModelVersion, ModelVersionDetail, ModelVersionPage
 
 _GROUP = "Models"
 _VERSION = {
@@ -22,7 +23,7 @@ _VERSION = {
 def model_operations(prefix: str) -> tuple[Operation, ...]:
     """Return the operations on model versions, below `prefix`."""
     one = f"{prefix}/models/{{name}}/versions/{{version}}"
-    changed = {200: Answer("The version as it stands now", models.ModelVersion, example=_VERSION)}
+    changed = {200: Answer("The version as it stands now", ModelVersion, example=_VERSION)}
     return (
         Operation(
             method="GET",
@@ -35,7 +36,7 @@ def model_operations(prefix: str) -> tuple[Operation, ...]:
             answers={
                 200: Answer(
                     "Every version",
-                    models.ModelVersionPage,
+                    ModelVersionPage,
                     example={"items": [_VERSION], "next_cursor": None},
                 )
             },
@@ -48,7 +49,7 @@ def model_operations(prefix: str) -> tuple[Operation, ...]:
             summary="Show a version, its manifest and its history",
             handler=models.show_version,
             action=Action.MANAGE_MODELS,
-            answers={200: Answer("The version", models.ModelVersionDetail)},
+            answers={200: Answer("The version", ModelVersionDetail)},
         ),
         Operation(
             method="POST",

@@ -1,59 +1,19 @@
 """Model versions for engineers: look at them, put them in use, take them out."""
 
 import json
-from typing import Any
 
 from orchestrator.api.call import Call
 from orchestrator.api.operations import Reply
-from orchestrator.api.schemas import Answered, Moment, Sha256
 from orchestrator.errors import Conflict, ModelError
-from orchestrator.records import VersionState, Vocabulary
 from orchestrator.registry import lifecycle
-from orchestrator.registry.manifest import Manifest, parse_manifest
+from orchestrator.registry.manifest import parse_manifest
 from orchestrator.store import audit, models
 from orchestrator.store.models import VersionRow
 from orchestrator.store.transaction import Transaction
+from orchestrator.wire.models import AuditAnswer, ModelVersion, ModelVersionDetail, ModelVersionPage
 
 PATIENCE = 5.0
 """Seconds that a caller waits for somebody else who is changing the same model."""
-
-
-class ModelVersion(Answered):
-    """A registered version. `loaded`: Triton serves it; `state`: what it is used for."""
-
-    name: str
-    version: int
-    state: VersionState
-    loaded: bool
-    source: str
-    vocabulary: Vocabulary
-    sha256: Sha256
-    created_at: Moment
-    activated_at: Moment | None
-    retired_at: Moment | None
-
-
-class ModelVersionPage(Answered):
-    """Every version by name, the newest first."""
-
-    items: tuple[ModelVersion, ...]
-    next_cursor: str | None
-
-
-class AuditAnswer(Answered):
-    """One act on a version: who, what, when."""
-
-    at: Moment
-    actor: str
-    action: str
-    detail: dict[str, Any]
-
-
-class ModelVersionDetail(ModelVersion):
-    """A version with its manifest and what was done to it, the newest act first."""
-
-    manifest: Manifest
-    history: tuple[AuditAnswer, ...]
 
 
 async def list_versions(call: Call) -> Reply:

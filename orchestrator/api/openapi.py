@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from orchestrator.api import problems, schemas
+from orchestrator.api import problems
 from orchestrator.api.operations import JSON, MULTIPART, Answer, Operation
-from orchestrator.api.requests import MAX_ID
-from orchestrator.web import paths
+from orchestrator.wire.base import LARGEST_VERSION, MAX_ID, MODEL_NAME
+from orchestrator.wire.schemas import Problem, ReviewProblem
 
 Document = dict[str, Any]
 
@@ -24,8 +24,8 @@ _PATH_PARAMETERS: Mapping[str, tuple[Document, object]] = {
     "batch_id": (_ID_SCHEMA, 5),
     "lease_id": (_ID_SCHEMA, 32),
     "tag_id": (_ID_SCHEMA, 7),
-    "name": ({"type": "string", "pattern": paths.MODEL_NAME}, "wd14"),
-    "version": ({"type": "integer", "minimum": 1, "maximum": paths.LARGEST_VERSION}, 2),
+    "name": ({"type": "string", "pattern": MODEL_NAME}, "wd14"),
+    "version": ({"type": "integer", "minimum": 1, "maximum": LARGEST_VERSION}, 2),
 }
 _BINARY: Document = {}
 _REQUEST_ID_HEADER = {
@@ -71,7 +71,7 @@ _References = Mapping[Any, Document]
 
 def _components(operations: Iterable[Operation]) -> tuple[_References, Document]:
     """Return a reference for every model, and the definitions that they refer to."""
-    wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(schemas.Problem, "serialization"): None}
+    wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(Problem, "serialization"): None}
     for operation in operations:
         if operation.body is not None:
             wanted[operation.body, "validation"] = None
@@ -169,7 +169,7 @@ def _responses(operation: Operation, references: _References) -> Document:
     for status in operation.problem_statuses:
         found[str(status)] = {
             "description": HTTPStatus(status).phrase,
-            "content": {problems.MEDIA_TYPE: {"schema": references[schemas.Problem, "serialization"]}},
+            "content": {problems.MEDIA_TYPE: {"schema": references[Problem, "serialization"]}},
             "headers": {
                 "X-Request-ID": _REQUEST_ID_HEADER,
                 **({"WWW-Authenticate": _TEXT_HEADER} if status == 401 else {}),
@@ -196,7 +196,7 @@ def _answer_schema(answer: Answer, references: _References) -> Document:
     if answer.model is None:
         return _BINARY
     reference = references[answer.model, "serialization"]
-    if answer.model is schemas.ReviewProblem:
+    if answer.model is ReviewProblem:
         # A reused idempotency key is a plain problem with the same status.
-        return {"anyOf": [reference, references[schemas.Problem, "serialization"]]}
+        return {"anyOf": [reference, references[Problem, "serialization"]]}
     return reference

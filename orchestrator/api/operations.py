@@ -15,7 +15,7 @@ from starlette.responses import Response
 from orchestrator.accounts import Action
 from orchestrator.api.bodies import BodyLimit
 from orchestrator.api.call import Call
-from orchestrator.api.schemas import Answered
+from orchestrator.wire.base import Answered
 
 Handler = Callable[[Call], Awaitable["Reply"]]
 

@@ -6,7 +6,6 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from orchestrator.api.schemas import FieldError, Problem, ReviewProblem
 from orchestrator.errors import (
     Conflict,
     Forbidden,
@@ -18,6 +17,7 @@ from orchestrator.errors import (
     TransientError,
     Unauthenticated,
 )
+from orchestrator.wire.schemas import FieldError, Problem, ReviewProblem
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "2"}

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from orchestrator.accounts import Action
 from orchestrator.api import leases, queues
 from orchestrator.api.operations import Answer, Operation
+from orchestrator.wire.leases import ClaimAnswer, ClaimRequest, LeaseAnswer, LeasePage, LeasesQuery, Released
+from orchestrator.wire.queues import QueueAnswer, QueueQuery, WorklistAnswer, WorklistQuery
 
 _QUEUES = "Queues"
 _LEASES = "Leases"
@@ -61,11 +63,11 @@ def _queues(prefix: str, tag: Mapping[str, object], item: Mapping[str, object]) 
             ),
             handler=queues.show_worklist,
             action=Action.USE_QUEUES,
-            query=queues.WorklistQuery,
+            query=WorklistQuery,
             answers={
                 200: Answer(
                     "A page of tags",
-                    queues.WorklistAnswer,
+                    WorklistAnswer,
                     example={
                         "items": [{"tag": tag, "pending": 1250, "held": 48, "holders": [_HELD]}],
                         "next_cursor": None,
@@ -85,12 +87,12 @@ def _queues(prefix: str, tag: Mapping[str, object], item: Mapping[str, object]) 
             ),
             handler=queues.show_queue,
             action=Action.USE_QUEUES,
-            query=queues.QueueQuery,
+            query=QueueQuery,
             problems=(404,),
             answers={
                 200: Answer(
                     "A page of suggestions",
-                    queues.QueueAnswer,
+                    QueueAnswer,
                     example={
                         "tag": tag,
                         "items": [item],
@@ -129,14 +131,14 @@ def _leases(prefix: str, tag: Mapping[str, object], item: Mapping[str, object]) 
             ),
             handler=leases.claim,
             action=Action.USE_QUEUES,
-            body=leases.ClaimRequest,
+            body=ClaimRequest,
             body_example={"tag_id": 7, "limit": 50, "order": "uncertainty"},
             idempotency_key=True,
             problems=(404, 409),
             answers={
                 200: Answer(
                     "What the caller holds now; nothing when others hold all of it",
-                    leases.ClaimAnswer,
+                    ClaimAnswer,
                     example={"lease": lease, "items": [item], "held": [_HELD]},
                 )
             },
@@ -149,11 +151,11 @@ def _leases(prefix: str, tag: Mapping[str, object], item: Mapping[str, object]) 
             summary="Who holds what, and until when",
             handler=leases.list_leases,
             action=Action.USE_QUEUES,
-            query=leases.LeasesQuery,
+            query=LeasesQuery,
             answers={
                 200: Answer(
                     "Leases that have not run out",
-                    leases.LeasePage,
+                    LeasePage,
                     example={"items": [lease], "next_cursor": None},
                 )
             },
@@ -168,7 +170,7 @@ def _leases(prefix: str, tag: Mapping[str, object], item: Mapping[str, object]) 
             handler=leases.renew,
             action=Action.USE_QUEUES,
             problems=(409,),
-            answers={200: Answer("The lease as it runs now", leases.LeaseAnswer, example=lease)},
+            answers={200: Answer("The lease as it runs now", LeaseAnswer, example=lease)},
         ),
         Operation(
             method="DELETE",
@@ -179,6 +181,6 @@ def _leases(prefix: str, tag: Mapping[str, object], item: Mapping[str, object]) 
             description="One's own; those who may undo anybody's verdicts, anybody's.",
             handler=leases.release,
             action=Action.USE_QUEUES,
-            answers={200: Answer("It is over", leases.Released, example={"id": 32, "rows": 12})},
+            answers={200: Answer("It is over", Released, example={"id": 32, "rows": 12})},
         ),
     )

@@ -11,19 +11,13 @@ from orchestrator.api import answers, bodies
 from orchestrator.api.call import Call
 from orchestrator.api.operations import JSON, MULTIPART, Reply
 from orchestrator.api.problems import RequestRefused
-from orchestrator.api.requests import Id, RegisterImage, Sent
-from orchestrator.api.schemas import Registered
 from orchestrator.images.blobs import store_blob
 from orchestrator.images.codes import FetchCode
 from orchestrator.records import ImageSource, ImageState, Priority, RegisteredImage, SourceKind
 from orchestrator.store import idempotency, images
 from orchestrator.store.transaction import Transaction
-
-
-class UploadFields(Sent):
-    """The fields of an upload beside its file."""
-
-    external_id: Id | None = None
+from orchestrator.wire.requests import RegisterImage, UploadFields
+from orchestrator.wire.schemas import Registered
 
 
 async def register_image(call: Call) -> Reply:

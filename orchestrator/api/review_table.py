@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 from orchestrator.accounts import Action
-from orchestrator.api import batches, requests, schemas, suggestions
+from orchestrator.api import batches, suggestions
 from orchestrator.api.operations import Answer, Operation
+from orchestrator.wire.requests import BatchesQuery, ReviewRequest, UndoRequest
+from orchestrator.wire.schemas import BatchPage, ReviewAnswer, ReviewProblem, UndoAnswer
 
 _GROUP = "Review"
 
@@ -44,7 +46,7 @@ def review_operations(
             handler=suggestions.review_across_images,
             action=Action.REVIEW_OWN,
             any_of=(Action.REVIEW_ANY,),
-            body=requests.ReviewRequest,
+            body=ReviewRequest,
             body_example={
                 "decisions": [
                     {"suggestion_id": 90, "version": 1, "decision": "approve"},
@@ -56,12 +58,12 @@ def review_operations(
             answers={
                 200: Answer(
                     "What really happened",
-                    schemas.ReviewAnswer,
+                    ReviewAnswer,
                     example={"batch_id": 5, "results": [result], "counts": None},
                 ),
                 409: Answer(
                     "Nothing went through, or the idempotency key was used for another request",
-                    schemas.ReviewProblem,
+                    ReviewProblem,
                     media_types=("application/problem+json",),
                     example={
                         "type": "urn:tagdesk:problem:stale_version",
@@ -85,11 +87,9 @@ def review_operations(
             handler=batches.list_batches,
             action=Action.UNDO_OWN,
             any_of=(Action.UNDO_ANY,),
-            query=requests.BatchesQuery,
+            query=BatchesQuery,
             answers={
-                200: Answer(
-                    "A page of batches", schemas.BatchPage, example={"items": [batch], "next_cursor": None}
-                )
+                200: Answer("A page of batches", BatchPage, example={"items": [batch], "next_cursor": None})
             },
         ),
         Operation(
@@ -106,13 +106,13 @@ def review_operations(
             handler=batches.undo_batch,
             action=Action.UNDO_OWN,
             any_of=(Action.UNDO_ANY,),
-            body=requests.UndoRequest,
+            body=UndoRequest,
             body_example={"suggestion_ids": [90]},
             problems=(409,),
             answers={
                 200: Answer(
                     "What really happened",
-                    schemas.UndoAnswer,
+                    UndoAnswer,
                     example={"batch_id": 6, "undone_batch_id": 5, "results": [undone]},
                 )
             },

@@ -12,9 +12,9 @@ from starlette.types import Receive, Scope, Send
 from orchestrator.api import auth, bodies, problems
 from orchestrator.api.call import Call
 from orchestrator.api.operations import Operation, Reply
-from orchestrator.api.schemas import Problem, ReviewProblem
 from orchestrator.errors import TagdeskError
 from orchestrator.resources import Resources
+from orchestrator.wire.schemas import Problem, ReviewProblem
 
 
 class Endpoint:

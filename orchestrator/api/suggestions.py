@@ -4,8 +4,6 @@ from orchestrator import accounts
 from orchestrator.api import answers, pagination
 from orchestrator.api.call import Call
 from orchestrator.api.operations import Reply
-from orchestrator.api.requests import ReviewRequest, SuggestionsQuery
-from orchestrator.api.schemas import ReviewProblem, SuggestionPage
 from orchestrator.errors import NotFound
 from orchestrator.records import (
     ReviewOutcome,
@@ -18,6 +16,8 @@ from orchestrator.records import (
 from orchestrator.review.service import review, review_many
 from orchestrator.store import exposures, images, suggestions
 from orchestrator.store.transaction import Transaction
+from orchestrator.wire.requests import ReviewRequest, SuggestionsQuery
+from orchestrator.wire.schemas import ReviewProblem, SuggestionPage
 
 CURSOR = "suggestions"
 PLACE = "api"

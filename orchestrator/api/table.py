@@ -1,7 +1,7 @@
 """The route table: every operation of the API, once."""
 
 from orchestrator.accounts import Action
-from orchestrator.api import analyze, health, images, metrics, registration, requests, schemas, suggestions
+from orchestrator.api import analyze, health, images, metrics, registration, suggestions
 from orchestrator.api.answers import PREFIX
 from orchestrator.api.bodies import BodyLimit
 from orchestrator.api.model_table import model_operations
@@ -9,6 +9,19 @@ from orchestrator.api.operations import MULTIPART, Answer, Operation
 from orchestrator.api.queue_table import queue_operations
 from orchestrator.api.review_table import review_operations
 from orchestrator.api.tag_table import tag_operations
+from orchestrator.wire.health import LiveAnswer, ReadyAnswer
+from orchestrator.wire.requests import ImagesQuery, RegisterImage, ReviewRequest, SuggestionsQuery
+from orchestrator.wire.schemas import (
+    AnalysisAnswer,
+    Generating,
+    ImageDetail,
+    ImagePage,
+    Registered,
+    ReviewAnswer,
+    ReviewProblem,
+    StatusAnswer,
+    SuggestionPage,
+)
 
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif")
 
@@ -79,7 +92,7 @@ def _images() -> tuple[Operation, ...]:
             ),
             handler=registration.register_image,
             action=Action.REGISTER_IMAGE,
-            body=requests.RegisterImage,
+            body=RegisterImage,
             body_example={"url": "https://board.example/pictures/4711.jpg", "external_id": 4711},
             uploads=(MULTIPART,),
             limit=BodyLimit.PICTURE,
@@ -88,7 +101,7 @@ def _images() -> tuple[Operation, ...]:
             answers={
                 202: Answer(
                     "Registered, or known before",
-                    schemas.Registered,
+                    Registered,
                     example={
                         "id": 12,
                         "external_id": 4711,
@@ -111,8 +124,8 @@ def _images() -> tuple[Operation, ...]:
             ),
             handler=images.list_images,
             action=Action.READ_STATUS,
-            query=requests.ImagesQuery,
-            answers={200: Answer("A page of images", schemas.ImagePage)},
+            query=ImagesQuery,
+            answers={200: Answer("A page of images", ImagePage)},
         ),
         Operation(
             method="GET",
@@ -122,7 +135,7 @@ def _images() -> tuple[Operation, ...]:
             summary="Show an image and its tags",
             handler=images.show_image,
             action=Action.READ_STATUS,
-            answers={200: Answer("The image", schemas.ImageDetail)},
+            answers={200: Answer("The image", ImageDetail)},
         ),
         Operation(
             method="GET",
@@ -154,11 +167,11 @@ def _suggestions() -> tuple[Operation, ...]:
             handler=suggestions.list_suggestions,
             action=Action.REVIEW_OWN,
             any_of=(Action.REVIEW_ANY,),
-            query=requests.SuggestionsQuery,
+            query=SuggestionsQuery,
             answers={
                 200: Answer(
                     "A page of suggestions",
-                    schemas.SuggestionPage,
+                    SuggestionPage,
                     example={"items": [_SUGGESTION], "counts": _COUNTS, "next_cursor": None},
                 )
             },
@@ -177,7 +190,7 @@ def _suggestions() -> tuple[Operation, ...]:
             handler=suggestions.review_suggestions,
             action=Action.REVIEW_OWN,
             any_of=(Action.REVIEW_ANY,),
-            body=requests.ReviewRequest,
+            body=ReviewRequest,
             body_example={
                 "decisions": [
                     {"suggestion_id": 90, "version": 1, "decision": "approve"},
@@ -188,12 +201,12 @@ def _suggestions() -> tuple[Operation, ...]:
             answers={
                 200: Answer(
                     "What really happened",
-                    schemas.ReviewAnswer,
+                    ReviewAnswer,
                     example={"batch_id": 5, "results": [_RESULT], "counts": _COUNTS},
                 ),
                 409: Answer(
                     "Nothing went through, or the idempotency key was used for another request",
-                    schemas.ReviewProblem,
+                    ReviewProblem,
                     media_types=("application/problem+json",),
                     example={
                         "type": "urn:tagdesk:problem:stale_version",
@@ -220,7 +233,7 @@ def _suggestions() -> tuple[Operation, ...]:
             answers={
                 202: Answer(
                     "Asked for",
-                    schemas.Generating,
+                    Generating,
                     example={"id": 12, "status": "queued", "links": _LINKS},
                 )
             },
@@ -233,7 +246,7 @@ def _suggestions() -> tuple[Operation, ...]:
             summary="How far an image's analysis is",
             handler=images.show_status,
             action=Action.READ_STATUS,
-            answers={200: Answer("The state", schemas.StatusAnswer)},
+            answers={200: Answer("The state", StatusAnswer)},
         ),
         Operation(
             method="POST",
@@ -246,7 +259,7 @@ def _suggestions() -> tuple[Operation, ...]:
             action=Action.ANALYZE,
             uploads=analyze.MEDIA_TYPES,
             limit=BodyLimit.PICTURE,
-            answers={200: Answer("What models and rules make of it", schemas.AnalysisAnswer)},
+            answers={200: Answer("What models and rules make of it", AnalysisAnswer)},
         ),
     )
 
@@ -260,7 +273,7 @@ def _operation() -> tuple[Operation, ...]:
             group="Operation",
             summary="The process answers",
             handler=health.live,
-            answers={200: Answer("Alive", schemas.LiveAnswer, example={"status": "ok", "version": "0.1.0"})},
+            answers={200: Answer("Alive", LiveAnswer, example={"status": "ok", "version": "0.1.0"})},
         ),
         Operation(
             method="GET",
@@ -271,8 +284,8 @@ def _operation() -> tuple[Operation, ...]:
             description="Database, Redis, and a tiny inference by every active model version.",
             handler=health.ready,
             answers={
-                200: Answer("Ready", schemas.ReadyAnswer),
-                503: Answer("Not ready; the parts say why", schemas.ReadyAnswer),
+                200: Answer("Ready", ReadyAnswer),
+                503: Answer("Not ready; the parts say why", ReadyAnswer),
             },
         ),
         Operation(

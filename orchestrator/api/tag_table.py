@@ -5,6 +5,18 @@ from collections.abc import Mapping
 from orchestrator.accounts import Action
 from orchestrator.api import tags
 from orchestrator.api.operations import Answer, Operation
+from orchestrator.wire.tags import (
+    EligibilityAnswer,
+    EligibilityChange,
+    NewTagRequest,
+    TagDetail,
+    TagEditAnswer,
+    TagEditRequest,
+    TaggingAnswer,
+    TagList,
+    TagPage,
+    TagsQuery,
+)
 
 _IMAGES = "Images"
 _TAGS = "Tags"
@@ -31,7 +43,7 @@ def _of_images(prefix: str, tag: Mapping[str, object]) -> tuple[Operation, ...]:
         "counts": _COUNTS,
     }
     named = {"tag_ids": [7], "external_ids": [1042]}
-    answered = {200: Answer("What really happened", tags.TaggingAnswer, example=happened)}
+    answered = {200: Answer("What really happened", TaggingAnswer, example=happened)}
     return (
         Operation(
             method="PUT",
@@ -47,7 +59,7 @@ def _of_images(prefix: str, tag: Mapping[str, object]) -> tuple[Operation, ...]:
             handler=tags.set_tags,
             action=Action.REVIEW_OWN,
             any_of=(Action.REVIEW_ANY,),
-            body=tags.TagList,
+            body=TagList,
             body_example=named,
             idempotency_key=True,
             problems=(409,),
@@ -62,7 +74,7 @@ def _of_images(prefix: str, tag: Mapping[str, object]) -> tuple[Operation, ...]:
             handler=tags.add_tags,
             action=Action.REVIEW_OWN,
             any_of=(Action.REVIEW_ANY,),
-            body=tags.TagList,
+            body=TagList,
             body_example=named,
             idempotency_key=True,
             problems=(409,),
@@ -78,7 +90,7 @@ def _of_images(prefix: str, tag: Mapping[str, object]) -> tuple[Operation, ...]:
             handler=tags.remove_tags,
             action=Action.REVIEW_OWN,
             any_of=(Action.REVIEW_ANY,),
-            body=tags.TagList,
+            body=TagList,
             body_example=named,
             idempotency_key=True,
             problems=(409,),
@@ -110,14 +122,14 @@ def _of_images(prefix: str, tag: Mapping[str, object]) -> tuple[Operation, ...]:
             ),
             handler=tags.change_eligibility,
             action=Action.SET_ELIGIBILITY,
-            body=tags.EligibilityChange,
+            body=EligibilityChange,
             body_example={"eligibility": "spoiler"},
             idempotency_key=True,
             problems=(409,),
             answers={
                 200: Answer(
                     "What really happened",
-                    tags.EligibilityAnswer,
+                    EligibilityAnswer,
                     example={
                         "id": 12,
                         "before": "deleted",
@@ -144,9 +156,9 @@ def _of_the_board(prefix: str, tag: Mapping[str, object]) -> tuple[Operation, ..
             summary="List or search the board's tags",
             handler=tags.list_tags,
             action=Action.READ_STATUS,
-            query=tags.TagsQuery,
+            query=TagsQuery,
             answers={
-                200: Answer("A page of tags", tags.TagPage, example={"items": [detail], "next_cursor": None})
+                200: Answer("A page of tags", TagPage, example={"items": [detail], "next_cursor": None})
             },
         ),
         Operation(
@@ -157,11 +169,11 @@ def _of_the_board(prefix: str, tag: Mapping[str, object]) -> tuple[Operation, ..
             summary="Make a tag",
             handler=tags.make_tag,
             action=Action.EDIT_TAGS,
-            body=tags.NewTagRequest,
+            body=NewTagRequest,
             body_example={"title": "blue eyes", "type": "theme", "external_id": 1042, "parent_id": 3},
             idempotency_key=True,
             problems=(404, 409),
-            answers={201: Answer("The tag", tags.TagDetail, example=detail)},
+            answers={201: Answer("The tag", TagDetail, example=detail)},
         ),
         Operation(
             method="GET",
@@ -171,7 +183,7 @@ def _of_the_board(prefix: str, tag: Mapping[str, object]) -> tuple[Operation, ..
             summary="Show a tag",
             handler=tags.show_tag,
             action=Action.READ_STATUS,
-            answers={200: Answer("The tag", tags.TagDetail, example=detail)},
+            answers={200: Answer("The tag", TagDetail, example=detail)},
         ),
         Operation(
             method="PATCH",
@@ -187,12 +199,12 @@ def _of_the_board(prefix: str, tag: Mapping[str, object]) -> tuple[Operation, ..
             ),
             handler=tags.change_tag,
             action=Action.EDIT_TAGS,
-            body=tags.TagEditRequest,
+            body=TagEditRequest,
             body_example={"title": "azure eyes", "parent_id": None},
             answers={
                 200: Answer(
                     "The tag, and what became of suggestions",
-                    tags.TagEditAnswer,
+                    TagEditAnswer,
                     example={"tag": detail, "moved": 0, "removed": 12, "unlinked": 0, "left": 0},
                 )
             },

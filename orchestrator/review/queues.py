@@ -11,14 +11,13 @@ import random
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from orchestrator.records import SCORE_ONE, Tag, TagType, User
+from orchestrator.records import SCORE_ONE, Held, QueueOrder, Tag, TagType, User
 from orchestrator.store import exposures, leases, models, queue_rows, queues, worklist
 from orchestrator.store.counters import BUCKET, LAST_BUCKET
 from orchestrator.store.leases import Lease
 from orchestrator.store.queue_rows import QueuedRow
-from orchestrator.store.queues import Key, Keys, QueueFilter, QueueOrder
+from orchestrator.store.queues import Key, Keys, QueueFilter
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.worklist import Waiting, WorklistFilter
 
@@ -27,14 +26,6 @@ ONE_IN = 20
 
 PLACE = "queue"
 LAST_POSITION = 65_535
-
-
-class Held(StrEnum):
-    """Which rows, by who holds them. `free`: not held by anybody else; `mine`: held by the caller."""
-
-    ANY = "any"
-    FREE = "free"
-    MINE = "mine"
 
 
 @dataclass(frozen=True, slots=True)

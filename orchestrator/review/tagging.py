@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from orchestrator.accounts import require_review
 from orchestrator.errors import InvalidInput, NotFound
-from orchestrator.records import SuggestionCounts, SuggestionStatus, Tag, User
+from orchestrator.records import MAX_TAGS, SuggestionCounts, SuggestionStatus, Tag, User
 from orchestrator.review.judging import event
 from orchestrator.review.once import Keyed, once
 from orchestrator.store import hierarchy, links, outbox, suggestions, tags, verdicts
@@ -23,7 +23,6 @@ from orchestrator.store.verdicts import Act, JudgedRow, LockedImages, LogEntry
 
 BOARD = "board"
 TAGS_CHANGED = "image.tags_changed"
-MAX_TAGS = 500
 
 
 class TagChange(StrEnum):

@@ -7,23 +7,14 @@ reads the rows of a page by their ids.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from orchestrator.records import SCORE_ONE
+from orchestrator.records import SCORE_ONE, QueueOrder
 from orchestrator.store.leases import HELD_BY_ANYBODY, HELD_BY_OTHERS
 from orchestrator.store.transaction import Transaction
 
 HALF = SCORE_ONE // 2
 SCANNED = 5_000
 """Index entries that one page may look at where a filter is not part of the index."""
-
-
-class QueueOrder(StrEnum):
-    """`uncertainty`: confidences nearest to one half first."""
-
-    CONFIDENCE = "confidence"
-    UNCERTAINTY = "uncertainty"
-    NEWEST = "newest"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import InvalidInput, NotFound
-from orchestrator.records import Tag, TagType
+from orchestrator.records import TITLE_LENGTH, Tag, TagType
 from orchestrator.store import rules_version
 from orchestrator.store.rows import TAG_COLUMNS, tag
 from orchestrator.store.transaction import DuplicateKey, Transaction
-
-TITLE_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)

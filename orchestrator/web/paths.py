@@ -5,16 +5,14 @@ import re
 from starlette.requests import Request
 
 from orchestrator.errors import NotFound
+from orchestrator.wire.base import LARGEST_VERSION, MAX_ID, MODEL_NAME
 
-LARGEST = 2**63 - 1
-_DIGITS = len(str(LARGEST))
-MODEL_NAME = r"^[a-z][a-z0-9_]{0,63}$"
-LARGEST_VERSION = 2**31 - 1
+_DIGITS = len(str(MAX_ID))
 
 
 def image_id(request: Request) -> int:
     """Return the image that the path names. Raises NotFound for what can be no image's id."""
-    found = _number(request, "image_id", LARGEST)
+    found = _number(request, "image_id", MAX_ID)
     if found is None:
         raise NotFound("this is no image's id", code="image_not_found")
     return found
@@ -22,7 +20,7 @@ def image_id(request: Request) -> int:
 
 def batch_id(request: Request) -> int:
     """Return the batch that the path names. Raises NotFound for what can be no batch's id."""
-    found = _number(request, "batch_id", LARGEST)
+    found = _number(request, "batch_id", MAX_ID)
     if found is None:
         raise NotFound("this is no batch's id", code="batch_not_found")
     return found
@@ -30,7 +28,7 @@ def batch_id(request: Request) -> int:
 
 def lease_id(request: Request) -> int:
     """Return the lease that the path names. Raises NotFound for what can be no lease's id."""
-    found = _number(request, "lease_id", LARGEST)
+    found = _number(request, "lease_id", MAX_ID)
     if found is None:
         raise NotFound("this is no lease's id", code="lease_not_found")
     return found
@@ -38,7 +36,7 @@ def lease_id(request: Request) -> int:
 
 def tag_id(request: Request) -> int:
     """Return the tag that the path names. Raises NotFound for what can be no tag's id."""
-    found = _number(request, "tag_id", LARGEST)
+    found = _number(request, "tag_id", MAX_ID)
     if found is None:
         raise NotFound("this is no tag's id", code="tag_not_found")
     return found

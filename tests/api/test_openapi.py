@@ -9,10 +9,11 @@ from pydantic import BaseModel
 from serving import Api
 from starlette.routing import Route
 
-from orchestrator.api import requests, routing, schemas
+from orchestrator.api import routing
 from orchestrator.api.openapi import document
 from orchestrator.api.operations import Operation
 from orchestrator.api.table import operations
+from orchestrator.wire import requests, schemas
 
 TABLE = operations()
 

@@ -9,12 +9,11 @@ from small_board import SmallBoard
 
 from orchestrator import accounts
 from orchestrator.errors import Conflict, Forbidden, NotFound
-from orchestrator.records import Decision, Role, User, VerdictOutcome, VerdictRequest
+from orchestrator.records import Decision, Held, QueueOrder, Role, User, VerdictOutcome, VerdictRequest
 from orchestrator.review.leases import Claim, claim, release, renew
-from orchestrator.review.queues import Held, QueuePage, QueueRequest, read_queue, read_worklist
+from orchestrator.review.queues import QueuePage, QueueRequest, read_queue, read_worklist
 from orchestrator.review.service import review_many
 from orchestrator.store import leases
-from orchestrator.store.queues import QueueOrder
 from orchestrator.store.transaction import Transaction
 
 pytestmark = pytest.mark.anyio

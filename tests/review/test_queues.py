@@ -9,9 +9,8 @@ from queue_board import another_model, fill
 from small_board import SmallBoard
 
 from orchestrator.errors import InvalidInput, NotFound
-from orchestrator.records import SCORE_ONE, TagType, User
+from orchestrator.records import SCORE_ONE, Held, QueueOrder, TagType, User
 from orchestrator.review.queues import (
-    Held,
     PagePlace,
     QueuePage,
     QueueRequest,
@@ -22,7 +21,7 @@ from orchestrator.review.queues import (
 )
 from orchestrator.store import links, queues, tags, worklist
 from orchestrator.store.queue_rows import QueuedRow
-from orchestrator.store.queues import HALF, QueueOrder
+from orchestrator.store.queues import HALF
 from orchestrator.store.transaction import Transaction
 
 pytestmark = pytest.mark.anyio

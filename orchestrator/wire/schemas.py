@@ -3,16 +3,8 @@
 Scores and confidences are floats 0 … 1, times RFC 3339 in UTC, ids integers.
 """
 
-from datetime import UTC, datetime
-from typing import Annotated, Literal
-
 from pydantic import (
-    AwareDatetime,
-    BaseModel,
     ConfigDict,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
 )
 
 from orchestrator.records import (
@@ -24,26 +16,7 @@ from orchestrator.records import (
     UndoneAs,
     VerdictOutcome,
 )
-
-Probability = Annotated[float, Field(ge=0, le=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-Moment = Annotated[
-    AwareDatetime,
-    PlainSerializer(_rfc3339, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
-
-
-class Answered(BaseModel):
-    """A response."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
+from orchestrator.wire.base import Answered, Moment, Probability, Sha256
 
 
 class FieldError(Answered):
@@ -321,47 +294,3 @@ class AnalysisAnswer(Answered):
     suggestions: tuple[ProposedTag, ...]
     unmapped: tuple[UnmappedAnswer, ...]
     ratings: tuple[RatingAnswer, ...]
-
-
-class LiveAnswer(Answered):
-    """The process answers."""
-
-    status: Literal["ok"]
-    version: str
-
-
-class PartHealth(Answered):
-    """One part. `detail` says what is wrong."""
-
-    ready: bool
-    detail: str | None = None
-
-
-class ModelHealth(Answered):
-    """An active model version, judged by a tiny inference. `code` and `detail` say what is wrong."""
-
-    name: str
-    version: int
-    source: str
-    ready: bool
-    code: str | None = None
-    detail: str | None = None
-
-
-class InferenceHealth(Answered):
-    """`provider`: what Triton computes on, when its metrics say."""
-
-    ready: bool
-    provider: Literal["cpu", "cuda"] | None
-    expected_gpu: bool
-    models: tuple[ModelHealth, ...]
-    detail: str | None = None
-
-
-class ReadyAnswer(Answered):
-    """Every part, and whether all of them are ready."""
-
-    ready: bool
-    database: PartHealth
-    redis: PartHealth
-    inference: InferenceHealth

@@ -1,35 +1,11 @@
 """What callers send: frozen pydantic models that refuse unknown fields."""
 
-from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from orchestrator.records import Decision, ImageState, RejectReason, SuggestionStatus, TagType
-from orchestrator.web import paths
-
-MAX_ID = 2**63 - 1
-MAX_DECISIONS = 500
-FIRST_YEAR, LAST_YEAR = 1971, 9000
-
-Id = Annotated[int, Field(ge=1, le=MAX_ID)]
-ModelName = Annotated[str, Field(pattern=paths.MODEL_NAME)]
-
-
-def _of_our_time(moment: datetime) -> datetime:
-    """Refuse what no picture was uploaded at, and no database's column holds in every time zone."""
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise ValueError(f"a moment is in the years {FIRST_YEAR} to {LAST_YEAR}")
-    return moment
-
-
-Uploaded = Annotated[AwareDatetime, AfterValidator(_of_our_time)]
-
-
-class Sent(BaseModel):
-    """A request: unknown fields are refused, numbers are not guessed from text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from orchestrator.wire.base import MAX_DECISIONS, Id, ModelName, PageQuery, Sent, Uploaded
 
 
 class RegisterImage(Sent):
@@ -80,13 +56,6 @@ class UndoRequest(Sent):
     suggestion_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=MAX_DECISIONS)] | None = None
 
 
-class PageQuery(Sent):
-    """Keyset paging."""
-
-    limit: int = Field(50, ge=1, le=200)
-    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
-
-
 class ImagesQuery(PageQuery):
     """Which images. Those who may review only their own images see only those."""
 
@@ -119,3 +88,9 @@ class SuggestionsQuery(PageQuery):
 
     limit: int = Field(200, ge=1, le=500)
     status: SuggestionStatus | None = None
+
+
+class UploadFields(Sent):
+    """The fields of an upload beside its file."""
+
+    external_id: Id | None = None
