@@ -562,3 +562,20 @@ class Held(StrEnum):
     ANY = "any"
     FREE = "free"
     MINE = "mine"
+
+
+class JobKind(StrEnum):
+    """What a job does: judge by filter, or take a batch back."""
+
+    BULK = "bulk"
+    UNDO = "undo"
+
+
+class JobState(StrEnum):
+    """Where a job stands. What a cancelled or failed one has done stays, and can be taken back."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"

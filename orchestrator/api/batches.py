@@ -2,9 +2,11 @@
 
 from orchestrator import accounts
 from orchestrator.api import answers, pagination
+from orchestrator.api.bulk import address, job_answer
 from orchestrator.api.call import Call
 from orchestrator.api.operations import Reply
-from orchestrator.review.undo import undo
+from orchestrator.records import UndoOutcome
+from orchestrator.review.bulk_undo import take_back
 from orchestrator.store import batches
 from orchestrator.wire.requests import BatchesQuery, UndoRequest
 from orchestrator.wire.schemas import BatchAnswer, BatchPage
@@ -48,5 +50,9 @@ async def list_batches(call: Call) -> Reply:
 async def undo_batch(call: Call) -> Reply:
     """Take a batch back, or a part of it."""
     body = await call.json(UndoRequest)
-    outcome = await undo(call.resources.store, call.user, call.batch_id, suggestion_ids=body.suggestion_ids)
-    return Reply(200, answers.undo(outcome))
+    outcome = await take_back(
+        call.resources.store, call.user, call.batch_id, suggestion_ids=body.suggestion_ids
+    )
+    if isinstance(outcome, UndoOutcome):
+        return Reply(200, answers.undo(outcome))
+    return Reply(202, job_answer(outcome), address(outcome))

@@ -48,6 +48,11 @@ class Call:
         return paths.batch_id(self.request)
 
     @property
+    def job_id(self) -> int:
+        """The job that the path names."""
+        return paths.job_id(self.request)
+
+    @property
     def lease_id(self) -> int:
         """The lease that the path names."""
         return paths.lease_id(self.request)

@@ -22,6 +22,7 @@ _ID_SCHEMA = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX
 _PATH_PARAMETERS: Mapping[str, tuple[Document, object]] = {
     "image_id": (_ID_SCHEMA, 12),
     "batch_id": (_ID_SCHEMA, 5),
+    "job_id": (_ID_SCHEMA, 8),
     "lease_id": (_ID_SCHEMA, 32),
     "tag_id": (_ID_SCHEMA, 7),
     "name": ({"type": "string", "pattern": MODEL_NAME}, "wd14"),

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from orchestrator.accounts import Action
 from orchestrator.api import batches, suggestions
+from orchestrator.api.bulk_table import JOB
 from orchestrator.api.operations import Answer, Operation
+from orchestrator.wire.bulk import JobAnswer
 from orchestrator.wire.requests import BatchesQuery, ReviewRequest, UndoRequest
 from orchestrator.wire.schemas import BatchPage, ReviewAnswer, ReviewProblem, UndoAnswer
 
@@ -101,7 +103,8 @@ def review_operations(
             description=(
                 "Every row that is still as the verdict left it is restored, and what followed from it. Rows "
                 "that somebody has acted on since are left and reported as `superseded`. Own batches for 24 "
-                "hours; moderators anybody's, always. Doing so again changes nothing."
+                "hours; moderators anybody's, always. Doing so again changes nothing. A very large batch is "
+                "taken back by a job (202)."
             ),
             handler=batches.undo_batch,
             action=Action.UNDO_OWN,
@@ -114,7 +117,12 @@ def review_operations(
                     "What really happened",
                     UndoAnswer,
                     example={"batch_id": 6, "undone_batch_id": 5, "results": [undone]},
-                )
+                ),
+                202: Answer(
+                    "It goes on as a job",
+                    JobAnswer,
+                    example={**JOB, "kind": "undo", "undoes": 61, "batch_id": 62, "sampled": 0},
+                ),
             },
         ),
     )

@@ -4,6 +4,7 @@ from orchestrator.accounts import Action
 from orchestrator.api import analyze, health, images, metrics, registration, suggestions
 from orchestrator.api.answers import PREFIX
 from orchestrator.api.bodies import BodyLimit
+from orchestrator.api.bulk_table import bulk_operations
 from orchestrator.api.model_table import model_operations
 from orchestrator.api.operations import MULTIPART, Answer, Operation
 from orchestrator.api.queue_table import queue_operations
@@ -70,6 +71,7 @@ def operations() -> tuple[Operation, ...]:
         *_images(),
         *_suggestions(),
         *review_operations(PREFIX, result=_RESULT, stale=_STALE),
+        *bulk_operations(PREFIX, tag=_TAG),
         *queue_operations(PREFIX, tag=_TAG),
         *tag_operations(PREFIX, tag=_TAG),
         *model_operations(PREFIX),

@@ -17,12 +17,12 @@ from pydantic import TypeAdapter
 
 from orchestrator.accounts import Action, require
 from orchestrator.errors import Conflict, InvalidInput
-from orchestrator.records import Decision, RejectReason, User, VerdictRequest
+from orchestrator.records import Decision, JobKind, JobState, RejectReason, User, VerdictRequest
 from orchestrator.review.confirmation import Confirmations
 from orchestrator.review.judging import Judging
 from orchestrator.review.service import NOTE_LENGTH
 from orchestrator.store import batches, idempotency, jobs, models, selection, verdicts
-from orchestrator.store.jobs import Job, JobKind, JobState, NewJob
+from orchestrator.store.jobs import Job, NewJob
 from orchestrator.store.selection import SelectedRow, Selection
 from orchestrator.store.transaction import DuplicateKey, Transaction
 from orchestrator.store.unit_of_work import Store

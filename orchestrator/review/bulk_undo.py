@@ -6,10 +6,10 @@ together.
 
 from collections.abc import Collection
 
-from orchestrator.records import UndoneAs, UndoOutcome, User
+from orchestrator.records import JobKind, JobState, UndoneAs, UndoOutcome, User
 from orchestrator.review.undo import UNDO, check, undo_images, undo_now
 from orchestrator.store import batches, jobs, verdicts
-from orchestrator.store.jobs import Job, JobKind, JobState, NewJob
+from orchestrator.store.jobs import Job, NewJob
 from orchestrator.store.selection import Place
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store

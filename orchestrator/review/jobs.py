@@ -7,11 +7,11 @@ import structlog
 from orchestrator import accounts
 from orchestrator.accounts import Action
 from orchestrator.errors import Conflict, Forbidden, StoreUnavailable, TagdeskError
-from orchestrator.records import User
+from orchestrator.records import JobKind, JobState, User
 from orchestrator.review.bulk import judge_chunk
 from orchestrator.review.bulk_undo import undo_chunk
 from orchestrator.store import jobs
-from orchestrator.store.jobs import OPEN, Job, JobKind, JobState
+from orchestrator.store.jobs import OPEN, Job
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 

@@ -8,31 +8,12 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from orchestrator.errors import NotFound
-from orchestrator.records import Role, User
+from orchestrator.records import JobKind, JobState, Role, User
 from orchestrator.store.rows import moment, moment_or_none
 from orchestrator.store.selection import Place
 from orchestrator.store.transaction import Row, Transaction
-
-
-class JobKind(StrEnum):
-    """What a job does: judge by filter, or take a batch back."""
-
-    BULK = "bulk"
-    UNDO = "undo"
-
-
-class JobState(StrEnum):
-    """Where a job stands. What a cancelled or failed one has done stays, and can be taken back."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    DONE = "done"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-
 
 OPEN = (JobState.QUEUED, JobState.RUNNING)
 

@@ -26,6 +26,14 @@ def batch_id(request: Request) -> int:
     return found
 
 
+def job_id(request: Request) -> int:
+    """Return the job that the path names. Raises NotFound for what can be no job's id."""
+    found = _number(request, "job_id", MAX_ID)
+    if found is None:
+        raise NotFound("this is no job's id", code="job_not_found")
+    return found
+
+
 def lease_id(request: Request) -> int:
     """Return the lease that the path names. Raises NotFound for what can be no lease's id."""
     found = _number(request, "lease_id", MAX_ID)

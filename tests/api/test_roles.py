@@ -16,8 +16,8 @@ OPEN = [one for one in operations() if one.action is None]
 
 
 def address(operation: Operation, image_id: int = 999_999) -> str:
-    others = {"batch_id": 999_999, "lease_id": 999_999, "tag_id": 999_999, "name": "nobody", "version": 7}
-    return operation.path.format(image_id=image_id, **others)
+    others = dict.fromkeys(("batch_id", "lease_id", "job_id", "tag_id"), 999_999)
+    return operation.path.format(image_id=image_id, name="nobody", version=7, **others)
 
 
 @pytest.mark.parametrize("operation", GUARDED, ids=lambda one: one.name)

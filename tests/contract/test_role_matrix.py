@@ -46,6 +46,8 @@ ON_THE_BOARD = {
     "analyze": EVERYONE,
     "listModels": {E, A},
     "listBatches": {U, T, M, A},
+    "listReviewJobs": {U, T, M, A},
+    "batchReview": {M, A},
     "showWorklist": {T, M, A},
     "showQueue": {T, M, A},
     "claimLease": {T, M, A},
@@ -58,6 +60,11 @@ ON_THE_BOARD = {
 ON_LEASES: Mapping[str, Mapping[str, set[Role]]] = {
     "renewLease": {"own": {T, M, A}, "another's": set()},
     "releaseLease": {"own": {T, M, A}, "another's": {M, A}},
+}
+ON_JOBS: Mapping[str, Mapping[str, set[Role]]] = {
+    "showReviewJob": {"own": {U, T, M, A}, "another's": {M, A}},
+    "listReviewSamples": {"own": {U, T, M, A}, "another's": {M, A}},
+    "cancelReviewJob": {"own": {U, T, M, A}, "another's": {M, A}},
 }
 ON_VERDICTS: Mapping[str, Mapping[str, set[Role]]] = {
     "reviewAcrossImages": REVIEW,
@@ -107,6 +114,23 @@ def a_tag(http: httpx.Client, served: Installation) -> int:
     return int(known[0]["id"])
 
 
+def by_filter(served: Installation) -> dict[str, object]:
+    """Return a decision on all that is pending on one image."""
+    return {"decision": "reject", "filter": {"image_ids": [served.kept[OTHER]]}}
+
+
+def decide_by_filter(http: httpx.Client, served: Installation, headers: dict[str, str]) -> dict[str, int]:
+    """Look by filter and say yes; returns the job."""
+    path = TABLE["batchReview"].path
+    look = http.post(path, json=by_filter(served), headers=headers).json()["look"]
+    assert look["count"], "nothing is pending on the image any more"
+    body = by_filter(served) | {"confirmation": look["confirmation"]}
+    answer = http.post(path, json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    job: dict[str, int] = answer.json()["job"]
+    return job
+
+
 def call(
     http: httpx.Client,
     served: Installation,
@@ -117,6 +141,7 @@ def call(
     model: tuple[str, int] | None = None,
     batch_id: int = UNKNOWN_ID,
     lease_id: int = UNKNOWN_ID,
+    job_id: int = UNKNOWN_ID,
 ) -> httpx.Response:
     """Call an operation with a request that is right, and hold its answer against the document."""
     more: dict[str, object] = {}
@@ -125,6 +150,8 @@ def call(
             more["json"] = {"url": "https://pictures.example/1.png"}
         case "undoBatch":
             more["json"] = {}
+        case "batchReview":
+            more["json"] = by_filter(served)
         case "showQueue":
             more["params"] = {"tag_id": served.tag_id}
         case "claimLease":
@@ -144,7 +171,7 @@ def call(
             more["content"] = PICTURE
             headers = {**headers, "Content-Type": "image/jpeg"}
     name, version = ON_MODELS.get(operation.name, ("", 0)) if model is None else model
-    numbers = {"image_id": image_id, "batch_id": batch_id, "lease_id": lease_id}
+    numbers = {"image_id": image_id, "batch_id": batch_id, "lease_id": lease_id, "job_id": job_id}
     tag_id = a_tag(http, served) if "{tag_id}" in operation.path else 0
     path = operation.path.format(**numbers, name=name, version=version, tag_id=tag_id)
     response = http.request(operation.method, path, headers=headers, **more)  # type: ignore[arg-type]
@@ -158,7 +185,9 @@ def assert_refused(response: httpx.Response, status: int, *codes: str) -> None:
 
 
 def test_the_matrix_speaks_of_every_operation() -> None:
-    assert {*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS, *ON_VERDICTS, *ON_LEASES, *WITHOUT_TOKEN} == set(TABLE)
+    assert {*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS, *ON_VERDICTS, *ON_LEASES, *ON_JOBS, *WITHOUT_TOKEN} == set(
+        TABLE
+    )
     assert {name for name, one in TABLE.items() if "{image_id}" in one.path} == set(ON_IMAGES)
 
 
@@ -239,6 +268,31 @@ def test_whose_lease_it_is_decides(http: httpx.Client, served: Installation, nam
     unknown = call(http, served, operation, headers)
     if role in granted["own"]:
         assert_refused(unknown, 404, "lease_not_found")
+    else:
+        assert_refused(unknown, 403, "role_forbids")
+
+
+@pytest.mark.parametrize(("name", "role"), list(product(ON_JOBS, Role)))
+def test_whose_job_it_is_decides(http: httpx.Client, served: Installation, name: str, role: Role) -> None:
+    """Given a job of those who may start one, then they and those in charge are let in; one that has ended
+    cannot be stopped any more."""
+    granted, operation, headers = ON_JOBS[name], TABLE[name], served.headers(role)
+    for whose, starter in {"own": role, "another's": M if role is A else A}.items():
+        if starter not in ON_THE_BOARD["batchReview"]:
+            continue
+        job = decide_by_filter(http, served, served.headers(starter))
+        response = call(http, served, operation, headers, job_id=job["id"])
+        if role not in granted[whose]:
+            assert_refused(response, 403, "not_your_job", "role_forbids")
+        elif name == "cancelReviewJob":
+            assert_refused(response, 409, "job_finished")
+        else:
+            assert response.is_success, f"{whose}: {response.text}"
+        undone = call(http, served, TABLE["undoBatch"], served.headers(A), batch_id=job["batch_id"])
+        assert undone.is_success, undone.text
+    unknown = call(http, served, operation, headers)
+    if role in granted["own"]:
+        assert_refused(unknown, 404, "job_not_found")
     else:
         assert_refused(unknown, 403, "role_forbids")
 

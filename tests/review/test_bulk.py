@@ -8,14 +8,23 @@ from queue_board import another_model, fill
 from small_board import SmallBoard
 
 from orchestrator.errors import Conflict, Forbidden, InvalidInput
-from orchestrator.records import Decision, RejectReason, UndoneAs, UndoOutcome, User, VerdictRequest
+from orchestrator.records import (
+    Decision,
+    JobKind,
+    JobState,
+    RejectReason,
+    UndoneAs,
+    UndoOutcome,
+    User,
+    VerdictRequest,
+)
 from orchestrator.review import bulk, bulk_undo, confirmation, jobs
 from orchestrator.review.bulk import BulkOrder, Preview
 from orchestrator.review.confirmation import Confirmations
 from orchestrator.review.service import review_many
 from orchestrator.store import batches, consistency, selection
 from orchestrator.store import jobs as stored
-from orchestrator.store.jobs import Job, JobKind, JobState
+from orchestrator.store.jobs import Job
 from orchestrator.store.selection import Place, Selection
 
 pytestmark = pytest.mark.anyio
