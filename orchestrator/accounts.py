@@ -32,6 +32,7 @@ class Action(StrEnum):
     UNDO_ANY = "undo_any"
     USE_QUEUES = "use_queues"
     BULK_REVIEW = "bulk_review"
+    READ_STATISTICS = "read_statistics"
     EDIT_TAGS = "edit_tags"
     SET_ELIGIBILITY = "set_eligibility"
     EDIT_MAPPINGS = "edit_mappings"
@@ -45,7 +46,15 @@ class Action(StrEnum):
 _EVERYONE = frozenset({Action.ANALYZE, Action.READ_STATUS, Action.REGISTER_IMAGE})
 _OWN_IMAGES = frozenset({Action.REVIEW_OWN, Action.UNDO_OWN})
 _ANY_IMAGE = frozenset({Action.REVIEW_ANY, Action.USE_QUEUES})
-_IN_CHARGE = frozenset({Action.BULK_REVIEW, Action.UNDO_ANY, Action.EDIT_TAGS, Action.SET_ELIGIBILITY})
+_IN_CHARGE = frozenset(
+    {
+        Action.BULK_REVIEW,
+        Action.UNDO_ANY,
+        Action.EDIT_TAGS,
+        Action.SET_ELIGIBILITY,
+        Action.READ_STATISTICS,
+    }
+)
 _ENGINE = frozenset(
     {
         Action.REGISTER_BY_PATH,
@@ -54,6 +63,7 @@ _ENGINE = frozenset(
         Action.EDIT_THRESHOLDS,
         Action.RUN_BACKFILL,
         Action.READ_RAW,
+        Action.READ_STATISTICS,
     }
 )
 

@@ -19,6 +19,7 @@ from orchestrator.inference.client import TritonClient
 from orchestrator.reconciler import Reconciler
 from orchestrator.registry.registrar import Registrar
 from orchestrator.review.jobs import JobRunner
+from orchestrator.review.statistics import Summer
 from orchestrator.review.tag_edits import Aligner
 from orchestrator.settings import Settings, load_settings
 from orchestrator.store.named_lock import NamedLock
@@ -34,6 +35,7 @@ RECONCILE_INTERVAL = 1.0
 REGISTRAR_INTERVAL = 2.0
 ALIGNER_INTERVAL = 5.0
 JOBS_INTERVAL = 1.0
+SUMMER_INTERVAL = 2.0
 LONGEST_STEP = 150.0
 LONGEST_PUBLISHING = 3600.0
 
@@ -83,11 +85,13 @@ async def _keep(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             registrar = Registrar(settings, store, triton)
             aligner = Aligner(store)
             jobs = JobRunner(store)
+            summer = Summer(store)
             async with asyncio.TaskGroup() as group:
                 group.create_task(_every(LEADERSHIP_INTERVAL, leadership.check, stop))
                 group.create_task(_every(settings.sweep_interval, sweeper.sweep, stop, leadership))
                 group.create_task(_every(RECONCILE_INTERVAL, reconciler.reconcile, stop, leadership))
                 group.create_task(_every(ALIGNER_INTERVAL, aligner.finish_changes, stop, leadership))
+                group.create_task(_every(SUMMER_INTERVAL, summer.sum_up, stop, leadership))
                 group.create_task(_every(JOBS_INTERVAL, jobs.work, stop, leadership))
                 group.create_task(
                     _every(REGISTRAR_INTERVAL, registrar.look, stop, leadership, longest=LONGEST_PUBLISHING)

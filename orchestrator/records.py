@@ -579,3 +579,15 @@ class JobState(StrEnum):
     DONE = "done"
     CANCELLED = "cancelled"
     FAILED = "failed"
+
+
+class Dimension(StrEnum):
+    """By what statistics are told apart. `bucket`: steps of 0.05 of the confidence."""
+
+    TOTAL = "total"
+    MODEL = "model"
+    TYPE = "type"
+    TAG = "tag"
+    BUCKET = "bucket"
+    REVIEWER = "reviewer"
+    DAY = "day"

@@ -9,6 +9,7 @@ from orchestrator.api.model_table import model_operations
 from orchestrator.api.operations import MULTIPART, Answer, Operation
 from orchestrator.api.queue_table import queue_operations
 from orchestrator.api.review_table import review_operations
+from orchestrator.api.statistics_table import statistics_operations
 from orchestrator.api.tag_table import tag_operations
 from orchestrator.wire.health import LiveAnswer, ReadyAnswer
 from orchestrator.wire.requests import ImagesQuery, RegisterImage, ReviewRequest, SuggestionsQuery
@@ -74,6 +75,7 @@ def operations() -> tuple[Operation, ...]:
         *bulk_operations(PREFIX, tag=_TAG),
         *queue_operations(PREFIX, tag=_TAG),
         *tag_operations(PREFIX, tag=_TAG),
+        *statistics_operations(PREFIX, tag=_TAG),
         *model_operations(PREFIX),
         *_operation(),
     )

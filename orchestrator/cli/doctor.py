@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,7 +21,7 @@ from orchestrator.records import ImageState, MappingAction, ServedModel, Vocabul
 from orchestrator.registry.manifest import check_files, read_manifest
 from orchestrator.resources import Resources
 from orchestrator.settings import Settings
-from orchestrator.store import backlog, consistency, counters, diagnosis, mappings, models, tags
+from orchestrator.store import backlog, consistency, counters, diagnosis, mappings, models, statistics, tags
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 
@@ -30,7 +30,10 @@ _LOW_DISK = 2 * _GIB
 _SKEW = 5.0
 _LONG_WAIT = 600.0
 _FOUNDATIONS = frozenset({"database", "schema"})
-COUNTED = "counters equal a recount"
+MENDERS: Mapping[str, Callable[[Transaction], Awaitable[None]]] = {
+    "counters equal a recount": counters.rebuild,
+    "statistics equal a recount": statistics.begin_anew,
+}
 
 
 class Level(StrEnum):
@@ -59,7 +62,9 @@ def doctor(
     deep: Annotated[
         bool, typer.Option("--deep", help="Also check every review against its log and counters (scans).")
     ] = False,
-    mend: Annotated[bool, typer.Option("--mend", help="With --deep: count the counters anew.")] = False,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="With --deep: count counters and statistics anew.")
+    ] = False,
 ) -> None:
     """Look at configuration, connections, schema, models, mappings, disk and clock; say how to mend them.
 
@@ -90,8 +95,10 @@ async def _reviews(settings: Settings, *, mend: bool) -> list[Finding]:
     store = await Store.connect(settings)
     try:
         first = await store.read(consistency.violations)
-        if mend and any(one.invariant == COUNTED for one in first):
-            await store.write(counters.rebuild)
+        if mend:
+            for one in first:
+                if one.invariant in MENDERS:
+                    await store.write(MENDERS[one.invariant])
         broken = {one.invariant for one in first}
         found = [one for one in await store.read(consistency.violations) if one.invariant in broken]
     finally:
@@ -104,7 +111,7 @@ async def _reviews(settings: Settings, *, mend: bool) -> list[Finding]:
             "reviews",
             Level.FAIL,
             f"{one.invariant}: broken by {one.rows}, for example {'; '.join(one.examples)}",
-            "`tagdesk doctor --deep --mend`" if one.invariant == COUNTED else "a defect of ours: report it",
+            "`tagdesk doctor --deep --mend`" if one.invariant in MENDERS else "a defect of ours: report it",
         )
         for one in found
     ]

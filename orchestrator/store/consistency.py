@@ -7,7 +7,7 @@ statements: what is found twice is real.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from orchestrator.store import counters
+from orchestrator.store import counters, statistics
 from orchestrator.store.transaction import Transaction
 
 EXAMPLES = 5
@@ -100,12 +100,18 @@ async def log_gives_every_status(tx: Transaction) -> Violation | None:
     return _violation("the log gives the status of every row", [_row(row) for row in rows])
 
 
+async def summed_up(tx: Transaction) -> Violation | None:
+    """The statistics are what the log says, as far as it has been summed up."""
+    return _violation("statistics equal a recount", await statistics.differing(tx))
+
+
 _CHECKS: tuple[Callable[[Transaction], Awaitable[Violation | None]], ...] = (
     counted,
     approved_are_linked,
     pending_are_open,
     log_is_unbroken,
     log_gives_every_status,
+    summed_up,
 )
 
 

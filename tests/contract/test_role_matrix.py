@@ -53,6 +53,7 @@ ON_THE_BOARD = {
     "claimLease": {T, M, A},
     "listLeases": {T, M, A},
     "listTags": EVERYONE,
+    "showStatistics": {M, E, A},
     "showTag": EVERYONE,
     "createTag": {M, A},
     "editTag": {M, A},
