@@ -18,6 +18,41 @@ _VERSION = {
     "activated_at": "2026-01-05T10:02:00.000Z",
     "retired_at": None,
 }
+_MANIFEST = {
+    "schema_version": 1,
+    "name": "wd14",
+    "version": 2,
+    "family": "wd14",
+    "vocabulary": "danbooru",
+    "model_source": "danbooru",
+    "geometry": {"size": 448, "pad_colour": [255, 255, 255], "filter": "bicubic"},
+    "input": {"name": "input", "layout": "NHWC", "channel_order": "BGR", "value_range": [0.0, 255.0]},
+    "output": {"name": "output", "activation": "probabilities"},
+    "labels": {
+        "file": "selected_tags.csv",
+        "sha256": _VERSION["sha256"],
+        "format": "wd14_csv",
+        "count": 10_861,
+    },
+    "model": {"file": "original.onnx", "sha256": _VERSION["sha256"]},
+    "thresholds": {"general": 0.35, "character": 0.85},
+    "batch": {"maximum": 16, "preferred": 8},
+    "source": "https://models.example/wd14-v3",
+    "licence": "Apache-2.0",
+    "created": "2026-01-05",
+}
+_DETAIL = {
+    **_VERSION,
+    "manifest": _MANIFEST,
+    "history": [
+        {
+            "at": "2026-01-05T10:02:00.000Z",
+            "actor": "eri",
+            "action": "model.activated",
+            "detail": {"before": 1},
+        }
+    ],
+}
 
 
 def model_operations(prefix: str) -> tuple[Operation, ...]:
@@ -49,7 +84,7 @@ def model_operations(prefix: str) -> tuple[Operation, ...]:
             summary="Show a version, its manifest and its history",
             handler=models.show_version,
             action=Action.MANAGE_MODELS,
-            answers={200: Answer("The version", ModelVersionDetail)},
+            answers={200: Answer("The version", ModelVersionDetail, example=_DETAIL)},
         ),
         Operation(
             method="POST",

@@ -117,6 +117,7 @@ def _parameters(operation: Operation) -> Iterable[Document]:
         yield {"name": name, "in": "path", "required": True, "schema": schema, "example": example}
     if operation.query is not None:
         # Query models are flat, so their properties stand for themselves.
+        examples = operation.query_example or {}
         query = operation.query.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, part in query["properties"].items():
             yield {
@@ -125,6 +126,7 @@ def _parameters(operation: Operation) -> Iterable[Document]:
                 "required": name in query.get("required", ()),
                 "description": part.get("description", ""),
                 "schema": _without_null(part),
+                **({"example": examples[name]} if name in examples else {}),
             }
     if operation.idempotency_key:
         yield {

@@ -62,6 +62,7 @@ class Operation:
     any_of: tuple[Action, ...] = ()
     description: str = ""
     query: type[BaseModel] | None = None
+    query_example: Mapping[str, object] | None = None
     body: type[BaseModel] | None = None
     body_example: Mapping[str, object] | None = None
     uploads: tuple[str, ...] = ()

@@ -64,6 +64,7 @@ def _queues(prefix: str, tag: Mapping[str, object], item: Mapping[str, object]) 
             handler=queues.show_worklist,
             action=Action.USE_QUEUES,
             query=WorklistQuery,
+            query_example={"type": "theme", "min_confidence": 0.8, "search": "eyes"},
             answers={
                 200: Answer(
                     "A page of tags",
@@ -88,6 +89,7 @@ def _queues(prefix: str, tag: Mapping[str, object], item: Mapping[str, object]) 
             handler=queues.show_queue,
             action=Action.USE_QUEUES,
             query=QueueQuery,
+            query_example={"tag_id": 7, "order": "uncertainty", "held": "free"},
             problems=(404,),
             answers={
                 200: Answer(

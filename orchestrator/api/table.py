@@ -1,7 +1,7 @@
 """The route table: every operation of the API, once."""
 
 from orchestrator.accounts import Action
-from orchestrator.api import analyze, health, images, metrics, registration, suggestions
+from orchestrator.api import analyze, examples, health, images, metrics, registration, suggestions
 from orchestrator.api.answers import PREFIX
 from orchestrator.api.bodies import BodyLimit
 from orchestrator.api.bulk_table import bulk_operations
@@ -27,55 +27,17 @@ from orchestrator.wire.schemas import (
 
 PICTURE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif")
 
-_TAG = {"id": 7, "external_id": 1042, "title": "blue eyes", "type": "theme"}
-_LINKS = {
-    "self": "/api/v1/images/12",
-    "file": "/api/v1/images/12/file",
-    "suggestions": "/api/v1/images/12/tag-suggestions",
-    "status": "/api/v1/images/12/tag-suggestions/status",
-}
-_SUGGESTION = {
-    "id": 90,
-    "tag": _TAG,
-    "status": "pending",
-    "confidence": 0.9731,
-    "score": 0.9731,
-    "model_source": "danbooru",
-    "model_name": "wd14",
-    "model_version": 1,
-    "version": 1,
-    "inferred": False,
-    "evidence": [{"model_name": "wd14", "model_version": 1, "external_tag": "blue_eyes", "score": 0.9731}],
-    "decided_by": None,
-    "decided_at": None,
-}
-_COUNTS = {"pending": 4, "approved": 2, "rejected": 1}
-_RESULT = {
-    "suggestion_id": 90,
-    "outcome": "applied",
-    "status": "approved",
-    "version": 2,
-    "tag": _TAG,
-    "linked": True,
-    "already_linked": False,
-    "alias_resolved": False,
-    "cleared": [],
-    "decided_by": "mira",
-    "decided_at": "2026-01-05T10:00:00.000Z",
-}
-_STALE = {**_RESULT, "outcome": "conflict", "status": "rejected", "linked": False, "decided_by": "tomo"}
-
 
 def operations() -> tuple[Operation, ...]:
     """Return every operation, in the order of the documentation."""
     return (
         *_images(),
         *_suggestions(),
-        *review_operations(PREFIX, result=_RESULT, stale=_STALE),
-        *bulk_operations(PREFIX, tag=_TAG),
-        *queue_operations(PREFIX, tag=_TAG),
-        *tag_operations(PREFIX, tag=_TAG),
-        *statistics_operations(PREFIX, tag=_TAG),
+        *review_operations(PREFIX, result=examples.RESULT, stale=examples.STALE),
+        *bulk_operations(PREFIX, tag=examples.TAG),
+        *queue_operations(PREFIX, tag=examples.TAG),
+        *tag_operations(PREFIX, tag=examples.TAG),
+        *statistics_operations(PREFIX, tag=examples.TAG),
         *model_operations(PREFIX),
         *_operation(),
     )
@@ -111,7 +73,7 @@ def _images() -> tuple[Operation, ...]:
                         "external_id": 4711,
                         "status": "queued",
                         "created": True,
-                        "links": _LINKS,
+                        "links": examples.LINKS,
                     },
                 )
             },
@@ -129,7 +91,8 @@ def _images() -> tuple[Operation, ...]:
             handler=images.list_images,
             action=Action.READ_STATUS,
             query=ImagesQuery,
-            answers={200: Answer("A page of images", ImagePage)},
+            query_example={"pending": True, "type": "theme", "model": "wd14"},
+            answers={200: Answer("A page of images", ImagePage, example=examples.IMAGE_PAGE)},
         ),
         Operation(
             method="GET",
@@ -139,7 +102,7 @@ def _images() -> tuple[Operation, ...]:
             summary="Show an image and its tags",
             handler=images.show_image,
             action=Action.READ_STATUS,
-            answers={200: Answer("The image", ImageDetail)},
+            answers={200: Answer("The image", ImageDetail, example=examples.IMAGE_DETAIL)},
         ),
         Operation(
             method="GET",
@@ -176,7 +139,7 @@ def _suggestions() -> tuple[Operation, ...]:
                 200: Answer(
                     "A page of suggestions",
                     SuggestionPage,
-                    example={"items": [_SUGGESTION], "counts": _COUNTS, "next_cursor": None},
+                    example={"items": [examples.SUGGESTION], "counts": examples.COUNTS, "next_cursor": None},
                 )
             },
         ),
@@ -206,7 +169,7 @@ def _suggestions() -> tuple[Operation, ...]:
                 200: Answer(
                     "What really happened",
                     ReviewAnswer,
-                    example={"batch_id": 5, "results": [_RESULT], "counts": _COUNTS},
+                    example={"batch_id": 5, "results": [examples.RESULT], "counts": examples.COUNTS},
                 ),
                 409: Answer(
                     "Nothing went through, or the idempotency key was used for another request",
@@ -218,8 +181,8 @@ def _suggestions() -> tuple[Operation, ...]:
                         "status": 409,
                         "detail": "every suggestion has changed since it was shown",
                         "code": "stale_version",
-                        "results": [_STALE],
-                        "counts": _COUNTS,
+                        "results": [examples.STALE],
+                        "counts": examples.COUNTS,
                     },
                 ),
             },
@@ -238,7 +201,7 @@ def _suggestions() -> tuple[Operation, ...]:
                 202: Answer(
                     "Asked for",
                     Generating,
-                    example={"id": 12, "status": "queued", "links": _LINKS},
+                    example={"id": 12, "status": "queued", "links": examples.LINKS},
                 )
             },
         ),
@@ -250,7 +213,7 @@ def _suggestions() -> tuple[Operation, ...]:
             summary="How far an image's analysis is",
             handler=images.show_status,
             action=Action.READ_STATUS,
-            answers={200: Answer("The state", StatusAnswer)},
+            answers={200: Answer("The state", StatusAnswer, example=examples.STATUS)},
         ),
         Operation(
             method="POST",
@@ -263,7 +226,9 @@ def _suggestions() -> tuple[Operation, ...]:
             action=Action.ANALYZE,
             uploads=analyze.MEDIA_TYPES,
             limit=BodyLimit.PICTURE,
-            answers={200: Answer("What models and rules make of it", AnalysisAnswer)},
+            answers={
+                200: Answer("What models and rules make of it", AnalysisAnswer, example=examples.ANALYSIS)
+            },
         ),
     )
 
@@ -288,8 +253,8 @@ def _operation() -> tuple[Operation, ...]:
             description="Database, Redis, and a tiny inference by every active model version.",
             handler=health.ready,
             answers={
-                200: Answer("Ready", ReadyAnswer),
-                503: Answer("Not ready; the parts say why", ReadyAnswer),
+                200: Answer("Ready", ReadyAnswer, example=examples.READY),
+                503: Answer("Not ready; the parts say why", ReadyAnswer, example=examples.NOT_READY),
             },
         ),
         Operation(

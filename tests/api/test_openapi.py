@@ -71,14 +71,28 @@ def test_operation_ids_are_unique_and_path_parameters_declared(described: dict[s
 
 
 @pytest.mark.parametrize("operation", TABLE, ids=lambda one: one.name)
-def test_examples_fit_their_models(operation: Operation) -> None:
-    def check(model: type[BaseModel] | None, example: object) -> None:
-        if model is not None and example is not None:
-            model.model_validate_json(json.dumps(example))
+def test_every_operation_has_examples_that_fit(operation: Operation) -> None:
+    def check(model: type[BaseModel], example: object, *, strict: bool) -> None:
+        assert example is not None
+        model.model_validate_json(json.dumps(example), strict=strict)
 
-    check(operation.body, operation.body_example)
+    # Then there is an example of what it takes
+    if operation.body is not None:
+        check(operation.body, operation.body_example, strict=True)
+    if operation.query is not None:
+        required = {name for name, field in operation.query.model_fields.items() if field.is_required()}
+        assert required <= (operation.query_example or {}).keys()
+        check(operation.query, operation.query_example or {}, strict=False)
+    # And of every answer that is JSON
     for answer in operation.answers.values():
-        check(answer.model, answer.example)
+        if answer.model is not None:
+            check(answer.model, answer.example, strict=False)
+
+
+def test_examples_of_parameters_are_in_the_document(described: dict[str, Any]) -> None:
+    parameters = described["paths"]["/api/v1/tag-suggestions"]["get"]["parameters"]
+    examples = {one["name"]: one["example"] for one in parameters if "example" in one}
+    assert examples == {"tag_id": 7, "order": "uncertainty", "held": "free"}
 
 
 @pytest.mark.parametrize("operation", [one for one in TABLE if one.action], ids=lambda one: one.name)

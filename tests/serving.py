@@ -1,10 +1,12 @@
 """The real application in this process, and calls to it as people of every role."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import httpx
+import uvicorn
 from starlette.applications import Starlette
 
 from orchestrator import accounts
@@ -50,6 +52,29 @@ async def serving(settings: Settings, people: Mapping[Role, User], store: Store)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as http:
             yield Api(app, http, people, tokens)
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[str]:
+    """Serve the application on a port of its own, from a thread; yields its address."""
+    started = threading.Event()
+
+    class Announcing(uvicorn.Server):
+        async def startup(self, *arguments: object, **more: object) -> None:
+            await super().startup(*arguments, **more)  # type: ignore[arg-type]
+            started.set()
+
+    config = uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_config=None)
+    server = Announcing(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert started.wait(30), "the application does not start"
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> None:

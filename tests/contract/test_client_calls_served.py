@@ -1,0 +1,132 @@
+"""Every method of the client once, against an API that runs as a process: what the table says is called."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from secrets import token_hex
+
+import httpx
+import pytest
+from installation import SPARE, Installation, portrait
+
+from orchestrator.api.operations import Operation
+from orchestrator.api.table import operations
+from orchestrator.client import Client
+from orchestrator.records import Decision, Eligibility, Role, TagType
+from orchestrator.wire.leases import ClaimRequest
+from orchestrator.wire.queues import QueueQuery
+from orchestrator.wire.requests import (
+    BatchesQuery,
+    DecisionItem,
+    RegisterImage,
+    ReviewRequest,
+    SuggestionsQuery,
+)
+from orchestrator.wire.tags import EligibilityChange, NewTagRequest, TagEditRequest, TagList
+
+pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("role-matrix")]
+
+TABLE = {operation.name: operation for operation in operations()}
+
+
+class Watching(httpx.AsyncHTTPTransport):
+    """The network, remembering the last call and its answer."""
+
+    last: tuple[httpx.Request, httpx.Response]
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        self.last = request, response
+        return response
+
+
+def assert_called(operation: Operation, transport: Watching, answer: object) -> None:
+    """The call was this operation's, as the table has it, and so is the answer."""
+    request, response = transport.last
+    template = re.sub(r"{\w+}", "[^/]+", operation.path)
+    assert (request.method, bool(re.fullmatch(template, request.url.path))) == (operation.method, True)
+    assert ("Idempotency-Key" in request.headers) == operation.idempotency_key
+    model = operation.answers[response.status_code].model
+    assert isinstance(answer, (bytes, str) if model is None else model)
+
+
+async def calls(client: Client, served: Installation) -> Mapping[str, Callable[[], Awaitable[object]]]:
+    """Return a call of every operation, on rows that other tests do not need."""
+    image_id = served.kept[Role.ADMIN]
+    tag = await client.create_tag(NewTagRequest(title=f"of the client {token_hex(4)}", type=TagType.ARTIST))
+    held = await client.claim_lease(ClaimRequest(tag_id=served.tag_id, limit=1))
+    assert held.lease is not None
+    lease_id = held.lease.id
+
+    async def review() -> ReviewRequest:
+        (row,) = (await client.list_suggestions(image_id, SuggestionsQuery(status="pending", limit=1))).items
+        decision = DecisionItem(suggestion_id=row.id, version=row.version, decision=Decision.REJECT)
+        return ReviewRequest(decisions=(decision,))
+
+    async def undo() -> object:
+        batch_id = (await client.review_suggestions(image_id, await review())).batch_id
+        assert batch_id is not None
+        return await client.undo_batch(batch_id)
+
+    async def reviewed() -> object:
+        return await client.review_suggestions(image_id, await review())
+
+    async def reviewed_across() -> object:
+        return await client.review_across_images(await review())
+
+    tags = TagList(tag_ids=(tag.id,))
+    return {
+        "registerImage": lambda: client.register_image(RegisterImage(url="https://pictures.example/1.png")),
+        "listImages": client.list_images,
+        "showImage": lambda: client.show_image(image_id),
+        "showPicture": lambda: client.show_picture(image_id),
+        "listSuggestions": lambda: client.list_suggestions(image_id),
+        "reviewSuggestions": reviewed,
+        "reviewAcrossImages": reviewed_across,
+        "undoBatch": undo,
+        "listBatches": client.list_batches,
+        "generateSuggestions": lambda: client.generate_suggestions(image_id),
+        "showStatus": lambda: client.show_status(image_id),
+        "analyze": lambda: client.analyze(portrait(20_260_107)),
+        "showWorklist": client.show_worklist,
+        "showQueue": lambda: client.show_queue(QueueQuery(tag_id=served.tag_id)),
+        "claimLease": lambda: client.claim_lease(ClaimRequest(tag_id=served.tag_id, limit=1)),
+        "listLeases": client.list_leases,
+        "renewLease": lambda: client.renew_lease(lease_id),
+        "releaseLease": lambda: client.release_lease(lease_id),
+        "setTags": lambda: client.set_tags(image_id, tags),
+        "addTags": lambda: client.add_tags(image_id, tags),
+        "removeTags": lambda: client.remove_tags(image_id, tags),
+        "removeTag": lambda: client.remove_tag(image_id, tag.id),
+        "changeEligibility": lambda: client.change_eligibility(
+            image_id, EligibilityChange(eligibility=Eligibility.ACTIVE)
+        ),
+        "listTags": client.list_tags,
+        "createTag": lambda: client.create_tag(
+            NewTagRequest(title=f"of the client {token_hex(4)}", type=TagType.ARTIST)
+        ),
+        "showTag": lambda: client.show_tag(tag.id),
+        "editTag": lambda: client.edit_tag(tag.id, TagEditRequest(parent_id=None)),
+        "listModels": client.list_models,
+        "showModel": lambda: client.show_model("wd14", 1),
+        "activateModel": lambda: client.activate_model("wd14", 1),
+        "deactivateModel": lambda: client.deactivate_model(*SPARE),
+        "removeModel": lambda: client.remove_model(*SPARE),
+        "healthLive": client.health_live,
+        "healthReady": client.health_ready,
+        "metrics": client.metrics,
+    }
+
+
+async def test_every_operation_is_called_by_its_method(served: Installation) -> None:
+    transport = Watching()
+    async with Client(served.address, served.tokens[Role.ADMIN], transport=transport) as client:
+        ours = await calls(client, served)
+        assert set(ours) == set(TABLE)
+        for name, call in ours.items():
+            answer = await call()
+            assert_called(TABLE[name], transport, answer)
+        # What others test with is as it was
+        await client.release_lease((await client.list_leases()).items[0].id)
+        for batch in (await client.list_batches(BatchesQuery(mine=True))).items:
+            if batch.undoes is None and batch.undone_by is None:
+                await client.undo_batch(batch.id)
