@@ -16,6 +16,15 @@ from urllib.parse import quote
 
 import httpx
 
+from orchestrator.wire.bulk import (
+    BulkReviewAnswer,
+    BulkReviewRequest,
+    JobAnswer,
+    JobPage,
+    JobsQuery,
+    SamplePage,
+    SamplesQuery,
+)
 from orchestrator.wire.health import LiveAnswer, ReadyAnswer
 from orchestrator.wire.http import ApiError, ApiUnavailable, Body, Connection, Picture, new_key
 from orchestrator.wire.leases import ClaimAnswer, ClaimRequest, LeaseAnswer, LeasePage, LeasesQuery, Released
@@ -62,9 +71,11 @@ _API = "/api/v1"
 _IMAGES = f"{_API}/images"
 _SUGGESTIONS = f"{_API}/tag-suggestions"
 _BATCHES = f"{_API}/review-batches"
+_JOBS = f"{_API}/review-jobs"
 _LEASES = f"{_API}/leases"
 _TAGS = f"{_API}/tags"
 _MODELS = f"{_API}/models"
+_ACCEPTED = 202
 
 
 class Client:
@@ -182,10 +193,37 @@ class Client:
         """List batches of verdicts, newest first."""
         return await self._http.ask("GET", _BATCHES, BatchPage, query=query)
 
-    async def undo_batch(self, batch_id: int, request: UndoRequest | None = None) -> UndoAnswer:
-        """Take a batch back, or a part of it."""
+    async def undo_batch(self, batch_id: int, request: UndoRequest | None = None) -> UndoAnswer | JobAnswer:
+        """Take a batch back, or a part of it. A very large one goes on as a job."""
         body = Body.json(request or UndoRequest())
-        return await self._http.ask("POST", f"{_BATCHES}/{batch_id}/undo", UndoAnswer, body=body)
+        response = await self._http.send("POST", f"{_BATCHES}/{batch_id}/undo", body=body)
+        if response.status_code == _ACCEPTED:
+            return self._http.understand(response, JobAnswer)
+        return self._http.understand(response, UndoAnswer)
+
+    # -- review by filter -----------------------------------------------------------------------------------
+
+    async def batch_review(self, request: BulkReviewRequest) -> BulkReviewAnswer:
+        """Look at what a filter finds; with the confirmation of that look, decide on all of it."""
+        path, body = f"{_SUGGESTIONS}/batch-review", Body.json(request)
+        # A look changes nothing, and a confirmation works once.
+        return await self._http.ask("POST", path, BulkReviewAnswer, body=body, repeatable=True)
+
+    async def list_review_jobs(self, query: JobsQuery | None = None) -> JobPage:
+        """List jobs, newest first."""
+        return await self._http.ask("GET", _JOBS, JobPage, query=query)
+
+    async def show_review_job(self, job_id: int) -> JobAnswer:
+        """Say how far a job is."""
+        return await self._http.ask("GET", f"{_JOBS}/{job_id}", JobAnswer)
+
+    async def list_review_samples(self, job_id: int, query: SamplesQuery | None = None) -> SamplePage:
+        """List rows of a job that somebody should look at again."""
+        return await self._http.ask("GET", f"{_JOBS}/{job_id}/samples", SamplePage, query=query)
+
+    async def cancel_review_job(self, job_id: int) -> JobAnswer:
+        """Stop a job; what it has done stays."""
+        return await self._http.ask("POST", f"{_JOBS}/{job_id}/cancel", JobAnswer)
 
     # -- queues and leases ----------------------------------------------------------------------------------
 

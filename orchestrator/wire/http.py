@@ -143,6 +143,10 @@ class Connection:
         response = await self.send(
             method, path, query=query, body=body, key=key, repeatable=repeatable, also=also
         )
+        return self.understand(response, model)
+
+    def understand(self, response: httpx.Response, model: type[AnswerT]) -> AnswerT:
+        """Return an answer as `model`. Raises ApiError when it is none."""
         try:
             # A field that a newer API has more is no error.
             return model.model_validate_json(response.content, extra="ignore")

@@ -12,7 +12,10 @@ from small_board import SmallBoard
 
 from orchestrator.client import ApiError, Client, every, pages
 from orchestrator.errors import InvalidInput
-from orchestrator.records import Decision, ImageState, RejectReason, Role, TagType, VerdictOutcome
+from orchestrator.records import Decision, ImageState, JobState, RejectReason, Role, TagType, VerdictOutcome
+from orchestrator.review import bulk, bulk_undo
+from orchestrator.review.jobs import JobRunner
+from orchestrator.wire.bulk import BulkFilter, BulkReviewRequest, JobAnswer, JobsQuery
 from orchestrator.wire.queues import QueueQuery, WorklistQuery
 from orchestrator.wire.requests import (
     DecisionItem,
@@ -20,6 +23,7 @@ from orchestrator.wire.requests import (
     ReviewRequest,
     SuggestionsQuery,
 )
+from orchestrator.wire.schemas import UndoAnswer
 from orchestrator.wire.tags import NewTagRequest, TagEditRequest, TagsQuery
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +57,7 @@ async def test_a_tag_is_worked_off(client: Client, board: SmallBoard) -> None:
     assert {one.outcome for one in done.results} == {VerdictOutcome.APPLIED}
     assert done.batch_id is not None
     undone = await client.undo_batch(done.batch_id)
+    assert isinstance(undone, UndoAnswer)
     assert (undone.undone_batch_id, len(undone.results)) == (done.batch_id, 3)
     assert (await client.show_worklist()).items[0].pending == 3
 
@@ -67,6 +72,38 @@ async def test_lists_are_walked_page_by_page(client: Client, board: SmallBoard, 
     of_one = partial(client.list_suggestions, ids[0])
     titles = [one.tag.title async for one in every(of_one, SuggestionsQuery(limit=1))]
     assert titles == ["smile", "hair"]
+
+
+async def test_a_review_by_filter_is_looked_at_confirmed_and_stopped(
+    client: Client, board: SmallBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given more rows than are decided at once, when a program looks, says yes and thinks better of it, then
+    the job stops; and undoing a large batch is a job, too."""
+    for module in (bulk, bulk_undo):
+        monkeypatch.setattr(module, "AT_ONCE", 2)
+    for _ in range(3):
+        await board.suggested({"smile": 9000})
+    order = BulkReviewRequest(decision=Decision.APPROVE, filter=BulkFilter(tag_ids=(board.tags["smile"].id,)))
+
+    async def start() -> JobAnswer:
+        look = (await client.batch_review(order)).look
+        assert look is not None
+        assert (look.count, look.at_once) == (3, False)
+        job = (await client.batch_review(order.model_copy(update={"confirmation": look.confirmation}))).job
+        assert job is not None
+        return job
+
+    stopped = await client.cancel_review_job((await start()).id)
+    assert (stopped.state, stopped.changed) == (JobState.CANCELLED, 0)
+    job = await start()
+    while await JobRunner(board.store).work():
+        pass
+    assert (await client.show_review_job(job.id)).changed == 3
+    assert [one.id async for one in every(client.list_review_jobs, JobsQuery(limit=1))] == [
+        job.id,
+        stopped.id,
+    ]
+    assert isinstance(await client.undo_batch(job.batch_id), JobAnswer)
 
 
 async def test_a_picture_is_sent_as_bytes_or_as_a_file(

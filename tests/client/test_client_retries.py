@@ -83,7 +83,8 @@ async def test_what_is_not_safe_to_repeat_is_not_repeated(
             await client.undo_batch(batch_id)
         assert len(edge.seen) == 1
     edge.before.append(refused)
-    assert (await client.undo_batch(batch_id)).batch_id is not None
+    undone = await client.undo_batch(batch_id)
+    assert undone.batch_id is not None
 
 
 @pytest.mark.parametrize("failure", [answering(400), answering(500), answering(502)])

@@ -35,8 +35,8 @@ MAX_IMAGE_BYTES = 200_000
 UNMAPPED = "solo"
 """A label of wd14 that no mapping speaks of here."""
 
-SPARE, FUZZED = ("spare", 1), ("fuzzed", 1)
-"""Model versions without files, to be taken out of use and removed; one is for fuzzing."""
+SPARE, FUZZED, CLIENTS = ("spare", 1), ("fuzzed", 1), ("clients", 1)
+"""Model versions without files, to be taken out of use and removed: by roles, fuzzing and the client."""
 
 OTHER = "another uploader"
 """Somebody whose images nobody else uploaded."""
@@ -220,7 +220,7 @@ async def _found(installation: Installation) -> None:
         await store.write(load)
         await register_folder(store, settings, "wd14", 1)
         manifest = read_manifest(model)
-        for name, number in (SPARE, FUZZED):
+        for name, number in (SPARE, FUZZED, CLIENTS):
             renamed = manifest.model_copy(update={"name": name, "version": number})
             new = new_version(renamed, read_labels(model, manifest))
             await store.write(lambda tx, new=new: models.insert_version(tx, new, state=VersionState.STAGED))
