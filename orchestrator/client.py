@@ -52,6 +52,7 @@ from orchestrator.wire.schemas import (
     SuggestionPage,
     UndoAnswer,
 )
+from orchestrator.wire.statistics import StatisticsAnswer, StatisticsQuery
 from orchestrator.wire.tags import (
     EligibilityAnswer,
     EligibilityChange,
@@ -251,6 +252,12 @@ class Client:
     async def release_lease(self, lease_id: int) -> Released:
         """Give back what one was handed."""
         return await self._http.ask("DELETE", f"{_LEASES}/{lease_id}", Released)
+
+    # -- statistics -----------------------------------------------------------------------------------------
+
+    async def show_statistics(self, query: StatisticsQuery | None = None) -> StatisticsAnswer:
+        """Say how much was decided, and how."""
+        return await self._http.ask("GET", f"{_SUGGESTIONS}/stats", StatisticsAnswer, query=query)
 
     # -- the board's tags -----------------------------------------------------------------------------------
 
