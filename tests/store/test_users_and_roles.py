@@ -92,6 +92,8 @@ TABLE = {
     (Action.REVIEW_OWN, Action.UNDO_OWN): "yyy-y",
     (Action.REVIEW_ANY, Action.USE_QUEUES): "-yy-y",
     (Action.BULK_REVIEW, Action.UNDO_ANY, Action.EDIT_TAGS, Action.SET_ELIGIBILITY): "--y-y",
+    # DESIGN has no row for statistics: whoever answers for reviews or for models reads them (ADR 15).
+    (Action.READ_STATISTICS,): "--yyy",
     (
         Action.EDIT_MAPPINGS,
         Action.MANAGE_MODELS,
