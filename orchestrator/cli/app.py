@@ -3,15 +3,16 @@
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 
 from mapping_tools.commands import commands as mapping_commands
-from orchestrator.cli import images, models, people
+from orchestrator.cli import images, models, people, review
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.looking import analyze
 from orchestrator.cli.session import connect_settings, with_store
@@ -21,7 +22,7 @@ from orchestrator.local import commands as local
 from orchestrator.local.errors import LocalStackError
 from orchestrator.local.instance import checkout
 from orchestrator.local.stack import Stack
-from orchestrator.settings import load_settings
+from orchestrator.settings import Settings, load_settings
 
 app = typer.Typer(
     name="tagdesk",
@@ -44,6 +45,7 @@ app.command()(doctor)
 app.add_typer(images.app, name="images")
 app.add_typer(mapping_commands(with_store), name="mappings")
 app.add_typer(models.app, name="models")
+app.add_typer(review.app, name="review")
 app.add_typer(people.users, name="users")
 app.add_typer(people.tokens, name="tokens")
 
@@ -83,13 +85,25 @@ def main() -> None:
     except (TagdeskError, LocalStackError) as error:
         _fail(str(error))
     except ValidationError as error:
+        if error.title != Settings.__name__:
+            _fail(
+                "; ".join(
+                    f"{_option(item['loc'])}{item['msg'].removeprefix('Value error, ')}"
+                    for item in error.errors()
+                )
+            )
         lines = [
             f"TAGDESK_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()
         ]
         _fail("the settings are not complete:\n  " + "\n  ".join(lines))
 
 
-def _fail(message: str) -> None:
+def _option(place: Sequence[int | str]) -> str:
+    """Return the option that fills a field of a request; nothing for the request as a whole."""
+    return f"--{str(place[-1]).replace('_', '-')}: " if place else ""
+
+
+def _fail(message: str) -> NoReturn:
     program = Path(sys.argv[0]).name
     print(f"{program}: {message}", file=sys.stderr)  # noqa: T201
     sys.exit(1)
