@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import httpx
 import uvicorn
 from starlette.applications import Starlette
+from structlog.testing import capture_logs
 
 from orchestrator import accounts
 from orchestrator.api.app import create_app
@@ -56,7 +57,7 @@ async def serving(settings: Settings, people: Mapping[Role, User], store: Store)
 
 @contextmanager
 def listening(settings: Settings) -> Iterator[str]:
-    """Serve the application on a port of its own, from a thread; yields its address."""
+    """Serve the application on a port of its own, from a thread that logs nothing; yields its address."""
     started = threading.Event()
 
     class Announcing(uvicorn.Server):
@@ -67,14 +68,15 @@ def listening(settings: Settings) -> Iterator[str]:
     config = uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_config=None)
     server = Announcing(config)
     thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        assert started.wait(30), "the application does not start"
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with capture_logs():
+        thread.start()
+        try:
+            assert started.wait(30), "the application does not start"
+            port = server.servers[0].sockets[0].getsockname()[1]
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> None:

@@ -40,6 +40,7 @@ def statistics_operations(prefix: str, *, tag: Mapping[str, object]) -> tuple[Op
             handler=statistics.show_statistics,
             action=Action.READ_STATISTICS,
             query=StatisticsQuery,
+            query_example={"by": "tag", "since": "2026-01-01"},
             answers={
                 200: Answer(
                     "A page of lines",

@@ -27,6 +27,8 @@ Token = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="A JSON object a line, as the API answers.")]
 LONGEST_PAGE = 200
+_PATIENCE = 3.0
+"""Seconds: who types a command would rather hear soon that nobody answers."""
 
 
 def with_client(url: str | None, token: str | None, work: Callable[[Client], Awaitable[T]]) -> T:
@@ -37,7 +39,7 @@ def with_client(url: str | None, token: str | None, work: Callable[[Client], Awa
     address, who = _reach(url, token)
 
     async def run() -> T:
-        async with Client(address, who) as client:
+        async with Client(address, who, patience=_PATIENCE) as client:
             return await work(client)
 
     return asyncio.run(run())

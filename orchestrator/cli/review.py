@@ -11,12 +11,13 @@ from rich.table import Table
 from orchestrator.cli.following import follow
 from orchestrator.cli.remote import LONGEST_PAGE, AsJson, Token, Url, find_tag, first, print_json, with_client
 from orchestrator.cli.review_bulk import bulk, cancel, jobs
-from orchestrator.client import ApiError, Client, every
+from orchestrator.cli.review_stats import stats
+from orchestrator.client import ApiError, Client, every, pages
 from orchestrator.records import Decision, Held, QueueOrder, RejectReason, TagType, UndoneAs, VerdictOutcome
 from orchestrator.wire.base import MAX_DECISIONS
 from orchestrator.wire.bulk import JobAnswer
 from orchestrator.wire.leases import LeaseAnswer, LeasesQuery
-from orchestrator.wire.queues import HeldBy, QueuedSuggestion, QueueQuery, WorklistQuery
+from orchestrator.wire.queues import HeldBy, QueueAnswer, QueuedSuggestion, QueueQuery, WorklistQuery
 from orchestrator.wire.requests import BatchesQuery, DecisionItem, ReviewRequest, UndoRequest
 from orchestrator.wire.schemas import ReviewResult, UndoAnswer
 
@@ -91,7 +92,7 @@ def queue(
     Example: tagdesk review queue 'blue eyes' --order uncertainty --held free
     """
 
-    async def work(client: Client) -> list[QueuedSuggestion]:
+    async def work(client: Client) -> tuple[QueueAnswer, list[QueuedSuggestion]]:
         query = QueueQuery(
             tag_id=await find_tag(client, tag),
             order=order,
@@ -101,9 +102,14 @@ def queue(
             held=held,
             limit=min(limit, LONGEST_PAGE),
         )
-        return await first(every(client.show_queue, query), limit)
+        rows: list[QueuedSuggestion] = []
+        async for page in pages(client.show_queue, query):
+            rows += page.items
+            if len(rows) >= limit:
+                break
+        return page, rows[:limit]
 
-    found = with_client(url, token, work)
+    last, found = with_client(url, token, work)
     if as_json:
         print_json(found)
         return
@@ -118,7 +124,12 @@ def queue(
             ", ".join(tag.title for tag in one.image.tags),
             "" if one.lease is None else "you" if one.lease.mine else one.lease.holder,
         )
-    Console().print(table if found else "nothing is pending, or others hold it: tagdesk review leases")
+    console = Console()
+    if found:
+        console.print(table)
+    console.print(f"{last.tag.title}: {last.pending:,} pending in all", highlight=False, markup=False)
+    if last.held:
+        console.print(f"held by {_holders(last.held)}", highlight=False, markup=False)
 
 
 @app.command()
@@ -241,6 +252,7 @@ def leases(
 app.command()(bulk)
 app.command()(jobs)
 app.command()(cancel)
+app.command()(stats)
 
 
 def _decision(row: str, decision: Decision, reason: RejectReason | None, note: str | None) -> DecisionItem:

@@ -4,15 +4,14 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import httpx
-
+from orchestrator.client import Client
 from orchestrator.demo.portraits.files import PortraitFile, write_portraits
 from orchestrator.records import Role
+from orchestrator.wire.requests import RegisterImage
 
 FIRST_EXTERNAL_ID = 9000
 _BY_PATH_EVERY = 4
 _RECORD = "portraits.json"
-_PATIENCE = 60.0
 
 Progress = Callable[[int], None]
 
@@ -35,33 +34,20 @@ async def register(
 ) -> list[int]:
     """Register every portrait, most by upload, some by path; returns the image ids in the same order.
 
-    External ids make this idempotent. Raises httpx.HTTPError when the API refuses or does not answer.
+    External ids make this idempotent. Raises ApiError, ApiUnavailable.
     """
     ids: list[int] = []
-    async with httpx.AsyncClient(base_url=url, timeout=_PATIENCE) as client:
+    async with Client(url, tokens[Role.ENGINEER]) as engineer, Client(url, tokens[Role.UPLOADER]) as uploader:
         for number, portrait in enumerate(portraits):
             external_id = FIRST_EXTERNAL_ID + number
             if number % _BY_PATH_EVERY == 0:
-                answer = await client.post(
-                    "/api/v1/images",
-                    headers=_bearer(tokens[Role.ENGINEER]),
-                    json={"path": str(portrait.path), "external_id": external_id},
-                )
+                named = RegisterImage(path=str(portrait.path), external_id=external_id)
+                answer = await engineer.register_image(named)
             else:
-                answer = await client.post(
-                    "/api/v1/images",
-                    headers=_bearer(tokens[Role.UPLOADER]),
-                    files={"file": (portrait.path.name, portrait.path.read_bytes(), portrait.media_type)},
-                    data={"external_id": str(external_id)},
-                )
-            answer.raise_for_status()
-            ids.append(int(answer.json()["id"]))
+                answer = await uploader.register_image(portrait.path, external_id=external_id)
+            ids.append(answer.id)
             progress(number + 1)
     return ids
-
-
-def _bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 def _to_json(portrait: PortraitFile) -> dict[str, object]:

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from orchestrator.client import ApiError, ApiUnavailable
 from orchestrator.demo.agreement import Agreement, Truth, total
 from orchestrator.demo.people import read_tokens
 from orchestrator.demo.pictures import draw, register
@@ -89,7 +89,7 @@ class Demo:
                     portraits,
                     lambda done: progress.update(sending, completed=done),
                 )
-            except httpx.HTTPError as error:
+            except (ApiError, ApiUnavailable) as error:
                 raise DemoFailed(
                     f"the API does not take pictures: {error}; see `tagdesk logs api`"
                 ) from error

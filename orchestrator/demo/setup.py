@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
+from orchestrator.client import ApiError, ApiUnavailable, Client
 from orchestrator.demo.board import load_board
 from orchestrator.demo.people import load_people
 from orchestrator.errors import TagdeskError
@@ -56,15 +55,15 @@ async def until_ready(url: str) -> None:
     """
     answer = ""
     try:
-        async with asyncio.timeout(READY_WITHIN), httpx.AsyncClient(base_url=url) as client:
+        async with asyncio.timeout(READY_WITHIN), Client(url, timeout=10, patience=0) as client:
             while True:
                 try:
-                    response = await client.get("/health/ready", timeout=10)
-                    answer = response.text
-                    if response.is_success:
+                    found = await client.health_ready()
+                    if found.ready:
                         return
-                except httpx.HTTPError as error:
-                    answer = repr(error)
+                    answer = found.model_dump_json()
+                except (ApiError, ApiUnavailable) as error:
+                    answer = str(error)
                 await asyncio.sleep(_POLL)
     except TimeoutError:
         raise DemoFailed(

@@ -25,6 +25,7 @@ Picture = bytes | Path
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UNAVAILABLE = 503
+_THIS_MACHINE = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class ApiUnavailable(TagdeskError):
@@ -112,8 +113,13 @@ class Connection:
         headers = {"Accept": "*/*", "User-Agent": f"tagdesk/{version('tagdesk')}"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
+        address = _address(url)
         self._http = httpx.AsyncClient(
-            base_url=_address(url), headers=headers, timeout=timeout, transport=transport
+            base_url=address,
+            headers=headers,
+            timeout=timeout,
+            transport=transport,
+            trust_env=address.host not in _THIS_MACHINE,  # no proxy leads back here
         )
         self._url = url
         self._patience = patience

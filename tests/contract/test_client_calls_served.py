@@ -100,6 +100,7 @@ async def calls(client: Client, served: Installation) -> Mapping[str, Callable[[
         "showReviewJob": lambda: client.show_review_job(done.id),
         "listReviewSamples": lambda: client.list_review_samples(done.id),
         "cancelReviewJob": lambda: client.cancel_review_job(done.id),
+        "showStatistics": client.show_statistics,
         "generateSuggestions": lambda: client.generate_suggestions(image_id),
         "showStatus": lambda: client.show_status(image_id),
         "analyze": lambda: client.analyze(portrait(20_260_107)),
