@@ -3,26 +3,30 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import httpx
 import psutil
 import pytest
 import services
 
+from orchestrator.client import ApiError, Client
 from orchestrator.demo.people import read_tokens
 from orchestrator.demo.portraits.files import PortraitFile, write_portraits
 from orchestrator.demo.setup import set_up, until_ready
 from orchestrator.local.stack import Stack
-from orchestrator.records import Role
+from orchestrator.records import Decision, ImageState, Role, VerdictOutcome
 from orchestrator.settings import load_settings
 from orchestrator.store.unit_of_work import Store
+from orchestrator.wire.requests import DecisionItem, RegisterImage, ReviewRequest
+from orchestrator.wire.schemas import ReviewResult, SuggestionAnswer
 
-pytestmark = pytest.mark.xdist_group("whole-path")  # what they share is set up once
+# What they share is set up once.
+pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("whole-path")]
 
 WITHIN = 60.0
 
@@ -91,143 +95,149 @@ async def _prepare(stack: Stack) -> None:
 
 
 @pytest.fixture
-def board(installation: Stack) -> Iterator[Callable[..., httpx.Response]]:
-    """Ask the API in a role: board(Role.MODERATOR, "GET", "/images/1")."""
-    tokens = read_tokens(installation.instance.tokens_file)
-    with httpx.Client(base_url=installation.environment()["TAGDESK_PUBLIC_URL"], timeout=30) as client:
+async def board(installation: Stack) -> AsyncIterator[Callable[[Role], Client]]:
+    """Return the client of somebody in a role."""
+    tokens, url = (
+        read_tokens(installation.instance.tokens_file),
+        installation.environment()["TAGDESK_PUBLIC_URL"],
+    )
+    async with AsyncExitStack() as open_clients:
+        clients = {
+            role: await open_clients.enter_async_context(Client(url, token)) for role, token in tokens.items()
+        }
+        yield clients.__getitem__
 
-        def ask(role: Role, method: str, path: str, **more: object) -> httpx.Response:
-            headers = {"Authorization": f"Bearer {tokens[role]}"}
-            return client.request(method, f"/api/v1{path}", headers=headers, **more)  # type: ignore[arg-type]
 
-        yield ask
-
-
-def _until(condition: Callable[[], object], what: str) -> None:
+async def _until(condition: Callable[[], Awaitable[object]], what: str) -> None:
     deadline = time.monotonic() + WITHIN
-    while not condition():
+    while not await condition():
         assert time.monotonic() < deadline, f"not within {WITHIN:.0f} s: {what}"
-        time.sleep(0.05)
+        await asyncio.sleep(0.05)
 
 
-def _register(
-    board: Callable[..., httpx.Response], how: str, portrait: PortraitFile, host: str, pictures: Path
+async def _states(admin: Client, images: Sequence[int]) -> set[ImageState]:
+    return {(await admin.show_status(image)).status for image in images}
+
+
+async def _register(
+    board: Callable[[Role], Client], how: str, portrait: PortraitFile, host: str, pictures: Path
 ) -> int:
     """Register a portrait by URL, by upload or by path, and wait for its suggestions."""
     if how == "url":
-        answer = board(Role.UPLOADER, "POST", "/images", json={"url": f"{host}/{portrait.path.name}"})
+        named = RegisterImage(url=f"{host}/{portrait.path.name}")
+        image = (await board(Role.UPLOADER).register_image(named)).id
     elif how == "upload":
-        files = {"file": (portrait.path.name, portrait.path.read_bytes(), portrait.media_type)}
-        answer = board(Role.UPLOADER, "POST", "/images", files=files)
+        image = (await board(Role.UPLOADER).register_image(portrait.path)).id
     else:
         path = pictures / portrait.path.name
         path.write_bytes(portrait.path.read_bytes())
-        answer = board(Role.ENGINEER, "POST", "/images", json={"path": str(path)})
-    assert answer.status_code == 202, answer.text
-    image = int(answer.json()["id"])
-    status = f"/images/{image}/tag-suggestions/status"
-    _until(lambda: board(Role.ADMIN, "GET", status).json()["status"] in ("done", "failed"), "analysed")
-    assert board(Role.ADMIN, "GET", status).json()["status"] == "done"
+        image = (await board(Role.ENGINEER).register_image(RegisterImage(path=str(path)))).id
+
+    async def analysed() -> bool:
+        return await _states(board(Role.ADMIN), [image]) <= {ImageState.DONE, ImageState.FAILED}
+
+    await _until(analysed, "analysed")
+    assert await _states(board(Role.ADMIN), [image]) == {ImageState.DONE}
     return image
 
 
 @pytest.mark.parametrize("how", ["url", "upload", "path"])
-def test_a_picture_ends_with_the_tags_of_what_was_drawn(
+async def test_a_picture_ends_with_the_tags_of_what_was_drawn(
     installation: Stack,
-    board: Callable[..., httpx.Response],
+    board: Callable[[Role], Client],
     portraits: list[PortraitFile],
     picture_host: str,
     how: str,
 ) -> None:
     for portrait in portraits[:4]:
         # Given a drawn portrait, registered in one of the three ways
-        image = _register(board, how, portrait, picture_host, installation.instance.pictures)
+        image = await _register(board, how, portrait, picture_host, installation.instance.pictures)
         # Then the board's tags for its unmistakable attributes are suggested, by the models that see them
-        page = board(Role.MODERATOR, "GET", f"/images/{image}/tag-suggestions").json()
-        suggested = {item["tag"]["title"] for item in page["items"]}
+        page = await board(Role.MODERATOR).list_suggestions(image)
+        suggested = {item.tag.title for item in page.items}
         drawn = {title for label, title in DRAWN.items() if label in portrait.labels}
         assert drawn <= suggested
         # And none of those that were not drawn
         assert not suggested & (set(DRAWN.values()) - drawn)
-        assert {item["model_source"] for item in page["items"]} <= {"danbooru", "custom_theme"}
-        assert page["counts"]["pending"] == len(page["items"])
+        assert {item.model_source for item in page.items} <= {"danbooru", "custom_theme"}
+        assert page.counts.pending == len(page.items)
 
 
-def test_approving_links_once_and_a_stale_version_is_refused(
+async def test_approving_links_once_and_a_stale_version_is_refused(
     installation: Stack,
-    board: Callable[..., httpx.Response],
+    board: Callable[[Role], Client],
     portraits: list[PortraitFile],
     picture_host: str,
 ) -> None:
     # Given a portrait's suggestions
-    image = _register(board, "upload", portraits[5], picture_host, installation.instance.pictures)
-    items = board(Role.MODERATOR, "GET", f"/images/{image}/tag-suggestions").json()["items"]
-    first, second = items[0], items[1]
-    review = f"/images/{image}/tag-suggestions/review"
+    image = await _register(board, "upload", portraits[5], picture_host, installation.instance.pictures)
+    moderator = board(Role.MODERATOR)
+    first, second, *_ = (await moderator.list_suggestions(image)).items
 
-    def decide(role: Role, item: dict[str, object], decision: str, version: object) -> httpx.Response:
-        decisions = [{"suggestion_id": item["id"], "version": version, "decision": decision}]
-        return board(role, "POST", review, json={"decisions": decisions})
+    async def decide(
+        client: Client, item: SuggestionAnswer, decision: Decision, version: int
+    ) -> ReviewResult:
+        one = DecisionItem(suggestion_id=item.id, version=version, decision=decision)
+        return (await client.review_suggestions(image, ReviewRequest(decisions=(one,)))).results[0]
 
     # When a moderator approves one
-    answer = decide(Role.MODERATOR, first, "approve", first["version"])
+    result = await decide(moderator, first, Decision.APPROVE, first.version)
     # Then its canonical tag is linked
-    result = answer.json()["results"][0]
-    assert (answer.status_code, result["outcome"], result["linked"]) == (200, "applied", True)
-    tags = board(Role.MODERATOR, "GET", f"/images/{image}").json()["tags"]
-    assert result["tag"]["id"] in [tag["id"] for tag in tags]
+    assert (result.outcome, result.linked) == (VerdictOutcome.APPLIED, True)
+    tags = (await moderator.show_image(image)).tags
+    assert result.tag in tags
     # When it is approved once more
-    again = decide(Role.MODERATOR, first, "approve", first["version"]).json()["results"][0]
+    again = await decide(moderator, first, Decision.APPROVE, first.version)
     # Then that is the same decision, and nothing is linked twice
-    assert (again["outcome"], again["linked"]) == ("unchanged", False)
-    assert board(Role.MODERATOR, "GET", f"/images/{image}").json()["tags"] == tags
+    assert (again.outcome, again.linked) == (VerdictOutcome.UNCHANGED, False)
+    assert (await moderator.show_image(image)).tags == tags
     # When somebody else decides on the row as it was, then they are refused and told who was first
-    late = decide(Role.TAGGER, first, "reject", first["version"])
-    assert late.status_code == 409
-    assert late.json()["results"][0]["decided_by"] == "moderator"
+    with pytest.raises(ApiError) as late:
+        await decide(board(Role.TAGGER), first, Decision.REJECT, first.version)
+    assert late.value.status == 409
+    assert late.value.results[0].decided_by == "moderator"
     # And a version that the row never had is refused as well
-    assert decide(Role.MODERATOR, second, "approve", 99).status_code == 409
+    with pytest.raises(ApiError, match="stale_version"):
+        await decide(moderator, second, Decision.APPROVE, 99)
 
 
-def test_killing_a_worker_in_a_run_of_sixty_loses_and_doubles_nothing(
+async def test_killing_a_worker_in_a_run_of_sixty_loses_and_doubles_nothing(
     installation: Stack,
-    board: Callable[..., httpx.Response],
+    board: Callable[[Role], Client],
     portraits: list[PortraitFile],
     picture_host: str,
 ) -> None:
-    def shown(image: int) -> list[tuple[object, ...]]:
-        page = board(Role.MODERATOR, "GET", f"/images/{image}/tag-suggestions").json()
+    async def shown(image: int) -> list[tuple[object, ...]]:
+        page = await board(Role.MODERATOR).list_suggestions(image)
         return sorted(
-            (item["tag"]["id"], item["score"], item["confidence"], item["version"], item["status"])
-            for item in page["items"]
+            (item.tag.id, item.score, item.confidence, item.version, item.status) for item in page.items
         )
 
     # Given what an undisturbed run makes of twelve portraits
     undisturbed = [
-        shown(_register(board, "upload", portrait, picture_host, installation.instance.pictures))
+        await shown(await _register(board, "upload", portrait, picture_host, installation.instance.pictures))
         for portrait in portraits
     ]
     # When sixty are on their way and the worker is killed in the middle
-    images: list[int] = []
-    for number in range(60):
-        portrait = portraits[number % len(portraits)]
-        files = {"file": (portrait.path.name, portrait.path.read_bytes(), portrait.media_type)}
-        images.append(int(board(Role.UPLOADER, "POST", "/images", files=files).json()["id"]))
+    uploader, admin = board(Role.UPLOADER), board(Role.ADMIN)
+    images = [
+        (await uploader.register_image(portraits[number % len(portraits)].path)).id for number in range(60)
+    ]
 
-    def states() -> list[str]:
-        return [
-            board(Role.ADMIN, "GET", f"/images/{image}/tag-suggestions/status").json()["status"]
-            for image in images
-        ]
+    async def some_are_done() -> bool:
+        return ImageState.DONE in await _states(admin, images)
 
-    _until(lambda: "done" in states(), "some are done")
+    async def all_are_done() -> bool:
+        return await _states(admin, images) == {ImageState.DONE}
+
+    await _until(some_are_done, "some are done")
     run = installation.run()
     assert run is not None
     master = psutil.Process(run.parts["worker-live"].pid or 0)
     (worker,) = [one for one in master.children() if "orchestrator.worker" in " ".join(one.cmdline())]
     worker.kill()
     # Then every image ends done
-    _until(lambda: set(states()) == {"done"}, "all are done")
+    await _until(all_are_done, "all are done")
     # And its rows are those of the undisturbed run
     for number, image in enumerate(images):
-        assert shown(image) == undisturbed[number % len(portraits)]
+        assert await shown(image) == undisturbed[number % len(portraits)]
