@@ -53,7 +53,7 @@ async def plain_worklist(
     return WorklistPage(tuple(WorklistRow(Waiting(tag(row), row["pending"]), ()) for row in rows), None)
 
 
-async def plain_queue(tx: Transaction, user: User, request: QueueRequest, *, shown: bool) -> QueuePage:
+async def plain_queue(tx: Transaction, user: User, request: QueueRequest) -> QueuePage:
     """Skip the rows before the page, and count all of them."""
     condition = "tag_id = :tag_id AND status = 'pending' AND confidence >= :least"
     parameters: dict[str, object] = {

@@ -90,9 +90,12 @@ class Call:
         """Read from the store, within READ_PATIENCE. Raises StoreUnavailable."""
         return await soon(self.resources.store.read(work))
 
-    async def read_and_note(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Read from the store and note what was shown, within READ_PATIENCE. Raises StoreUnavailable."""
-        return await soon(self.resources.store.write(work))
+    def note(self, work: Callable[[Transaction], Awaitable[object]]) -> Callable[[], Awaitable[object]] | None:
+        """Return the noting of what a GET shows, for after the answer; nothing for a HEAD, which shows it
+        to nobody."""
+        if self.request.method != "GET":
+            return None
+        return lambda: self.resources.store.write(work)
 
 
 async def soon(answer: Awaitable[T]) -> T:

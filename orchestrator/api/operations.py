@@ -25,11 +25,15 @@ MULTIPART = "multipart/form-data"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a handler answers: a model for JSON, or a response of its own kind (a picture, metrics)."""
+    """What a handler answers: a model for JSON, or a response of its own kind (a picture, metrics).
+
+    `after`: what is done when the answer is out. It never spoils the answer: if it fails, the log says so.
+    """
 
     status: int
     body: BaseModel | Response
     headers: Mapping[str, str] = field(default_factory=dict)
+    after: Callable[[], Awaitable[object]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,7 @@ async def show_queue(call: Call) -> Reply:
         limit=query.limit,
         after=_place(pagination.decode(query.cursor, kind, 6)),
     )
-    shown = call.request.method == "GET"
-    page = await call.read_and_note(lambda tx: queues.read_queue(tx, user, request, shown=shown))
+    page = await call.read(lambda tx: queues.read_queue(tx, user, request))
     return Reply(
         200,
         QueueAnswer(
@@ -81,6 +80,7 @@ async def show_queue(call: Call) -> Reply:
             held=held_by(page.held),
             next_cursor=None if page.next is None else pagination.encode(kind, *_numbers(page.next)),
         ),
+        after=call.note(lambda tx: queues.note_shown(tx, user, request, page)),
     )
 
 

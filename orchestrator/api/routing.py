@@ -1,9 +1,11 @@
 """From the route table to Starlette routes: authenticate, authorize, handle, render."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
+import structlog
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,6 +17,8 @@ from orchestrator.api.operations import Operation, Reply
 from orchestrator.errors import TagdeskError
 from orchestrator.resources import Resources
 from orchestrator.wire.schemas import Problem, ReviewProblem
+
+log = structlog.get_logger("tagdesk.http")
 
 
 class Endpoint:
@@ -34,10 +38,21 @@ class Endpoint:
             caller = await auth.caller_of(request, resources, operation)
             scope["tagdesk.user"] = caller
             bodies.check_stated_length(request, limit)
-            response = _render(operation, await operation.handler(Call(request, resources, caller)))
+            reply = await operation.handler(Call(request, resources, caller))
+            response = _render(operation, reply)
+            if reply.after is not None:
+                response.background = BackgroundTask(_afterwards, operation, reply.after)
         except TagdeskError as error:
             response = problems.of_error(error)
         await response(scope, receive, send)
+
+
+async def _afterwards(operation: Operation, work: Callable[[], Awaitable[object]]) -> None:
+    """Do what a reply left for after the answer."""
+    try:
+        await work()
+    except TagdeskError as error:
+        log.warning("not done after the answer", operation=operation.name, reason=str(error))
 
 
 def _render(operation: Operation, reply: Reply) -> Response:

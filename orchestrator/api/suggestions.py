@@ -35,14 +35,11 @@ async def list_suggestions(call: Call) -> Reply:
         found = await suggestions.for_image(tx, image_id, statuses)
         if after is not None:
             found = [one for one in found if (-one.confidence, one.id) > (-after[0], after[1])]
-        page = found[: query.limit]
-        shown = [(one.id, one.version) for one in page if one.status is SuggestionStatus.PENDING]
-        if call.request.method == "GET":
-            await exposures.record(tx, user_id=user.id, place=PLACE, shown=shown)
-        return page, await suggestions.counts(tx, image_id), len(found) > query.limit
+        return found[: query.limit], await suggestions.counts(tx, image_id), len(found) > query.limit
 
-    page, counts, more = await call.read_and_note(work)
+    page, counts, more = await call.read(work)
     last = page[-1] if more else None
+    shown = [(one.id, one.version) for one in page if one.status is SuggestionStatus.PENDING]
     return Reply(
         200,
         SuggestionPage(
@@ -50,6 +47,7 @@ async def list_suggestions(call: Call) -> Reply:
             counts=answers.counts(counts),
             next_cursor=None if last is None else pagination.encode(CURSOR, last.confidence, last.id),
         ),
+        after=call.note(lambda tx: exposures.record(tx, user_id=user.id, place=PLACE, shown=shown)),
     )
 
 

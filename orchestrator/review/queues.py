@@ -115,8 +115,8 @@ def of_others(user: User, held: Sequence[Lease]) -> tuple[Lease, ...]:
     return tuple(lease for lease in held if lease.user_id != user.id and lease.rows)
 
 
-async def read_queue(tx: Transaction, user: User, request: QueueRequest, *, shown: bool) -> QueuePage:
-    """Return a page of a tag's pending suggestions; `shown`: note that the user sees it.
+async def read_queue(tx: Transaction, user: User, request: QueueRequest) -> QueuePage:
+    """Return a page of a tag's pending suggestions. Who shows it to the user notes that (`note_shown`).
 
     A page may be short: `next` says whether the list goes on. The number of statements does not depend on
     the rows. Raises NotFound (`tag_not_found`), InvalidInput (`unknown_model`).
@@ -132,15 +132,18 @@ async def read_queue(tx: Transaction, user: User, request: QueueRequest, *, show
         )
     ids, then = compose(keys, tried, request)
     rows = await queue_rows.rows(tx, ids)
-    if shown:
-        await exposures.record(
-            tx,
-            user_id=user.id,
-            place=PLACE,
-            shown=[(row.id, row.version) for row in rows],
-            first_position=min(request.after.seen, LAST_POSITION - len(rows)),
-        )
     return QueuePage(waiting.tag, tuple(rows), waiting.pending, of_others(user, held), then)
+
+
+async def note_shown(tx: Transaction, user: User, request: QueueRequest, page: QueuePage) -> None:
+    """Note that the user was shown this page, each row with its place in the whole queue."""
+    await exposures.record(
+        tx,
+        user_id=user.id,
+        place=PLACE,
+        shown=[(row.id, row.version) for row in page.rows],
+        first_position=min(request.after.seen, LAST_POSITION - len(page.rows)),
+    )
 
 
 async def _filter(tx: Transaction, user: User, request: QueueRequest, held: Sequence[Lease]) -> QueueFilter:

@@ -1,4 +1,8 @@
-"""What was shown to whom, where and at which place: without it the bias of reviews can never be corrected."""
+"""What was shown to whom, where and at which place: without it the bias of reviews can never be corrected.
+
+The API's lists are noted when the answer is out: nobody waits for what serves statistics, and what cannot be
+noted is shown all the same. A process that dies in between loses a page of it.
+"""
 
 from collections.abc import Sequence
 

@@ -40,12 +40,15 @@ def _to_driver(statement: str) -> str:
 class Transaction:
     """One open transaction. Only the task that runs the unit may use it, and only while it runs.
 
+    Not `writing`: nothing is open, every statement stands for itself, and changes are refused.
+
     A sequence as a parameter becomes a parenthesised list (`WHERE id IN :ids`) and must not be empty.
     """
 
-    def __init__(self, connection: Any, task: asyncio.Task[Any]) -> None:
+    def __init__(self, connection: Any, task: asyncio.Task[Any], *, writing: bool) -> None:
         self._connection = connection
         self._task: asyncio.Task[Any] | None = task
+        self._writing = writing
 
     def _end(self) -> None:
         """Called by the unit of work: a transaction that leaks out of it must not find a connection."""
@@ -57,6 +60,10 @@ class Transaction:
         if asyncio.current_task() is not self._task:
             # A child task (gather, create_task) would interleave with the unit on one connection.
             raise RuntimeError("a transaction belongs to the task of its unit of work")
+
+    def _check_writing(self) -> None:
+        if not self._writing:
+            raise RuntimeError("a unit that reads stores nothing: let it be a unit that writes")
 
     async def _run(self, cursor: Any, statement: str, parameters: Mapping[str, object]) -> None:
         bound = {
@@ -94,12 +101,14 @@ class Transaction:
     async def execute(self, statement: str, **parameters: object) -> int:
         """Run a write and return how many rows it changed (rows set to what they were do not count)."""
         self._check()
+        self._check_writing()
         async with self._connection.cursor() as cursor:
             await self._run(cursor, statement, parameters)
             return int(cursor.rowcount)
 
     async def insert(self, table: str, **values: object) -> int:
         """Insert one row and return its id. Raises DuplicateKey or MissingParent."""
+        self._check_writing()
         columns = ", ".join(values)
         marks = ", ".join(f":{name}" for name in values)
         row = await self.fetch_one(f"INSERT INTO {table} ({columns}) VALUES ({marks}) RETURNING id", **values)  # noqa: S608
@@ -120,6 +129,7 @@ class Transaction:
 
         `on_duplicate`: assignments for ON DUPLICATE KEY UPDATE. Returns the `returning` columns of every row.
         """
+        self._check_writing()
         returned: list[tuple[Any, ...]] = []
         for start in range(0, len(rows), ROWS_PER_STATEMENT):
             part = rows[start : start + ROWS_PER_STATEMENT]

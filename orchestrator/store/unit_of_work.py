@@ -122,26 +122,30 @@ class Store:
         `work` may run again after a race, so it must do nothing but database work. Raises RuntimeError when
         called inside another unit, StoreUnavailable when the server is gone or the retries are used up.
         """
-        return await self._outermost(work)
+        return await self._outermost(work, writing=True)
 
     async def read(self, work: Work[T]) -> T:
-        """Run `work` for its answer. The same guarantees as `write`; kept apart so that readers say so."""
-        return await self._outermost(work)
+        """Run `work` for its answer, which stores nothing and locks nothing. Raises as `write` does.
 
-    async def _outermost(self, work: Work[T]) -> T:
+        Every statement sees what is committed when it begins. That is all that a transaction of this
+        isolation would give, so none is begun or committed: two round trips less.
+        """
+        return await self._outermost(work, writing=False)
+
+    async def _outermost(self, work: Work[T], *, writing: bool) -> T:
         if asyncio.current_task() in self._units:
             raise RuntimeError("units of work do not nest: pass the transaction on")
-        unit = asyncio.create_task(self._with_retries(work))
+        unit = asyncio.create_task(self._with_retries(work, writing=writing))
         self._units.add(unit)
         unit.add_done_callback(self._units.discard)
         return await asyncio.shield(unit)
 
-    async def _with_retries(self, work: Work[T]) -> T:
+    async def _with_retries(self, work: Work[T], *, writing: bool) -> T:
         losses = 0
         races = 0
         while True:
             try:
-                return await self._attempt(work)
+                return await self._attempt(work, writing=writing)
             except _Race as race:
                 races += 1
                 if self._on_race is not None:
@@ -155,7 +159,7 @@ class Store:
                 if losses > 1:
                     raise StoreUnavailable(f"the database is gone: {loss}") from loss.__cause__
 
-    async def _attempt(self, work: Work[T]) -> T:
+    async def _attempt(self, work: Work[T], *, writing: bool) -> T:
         connection = self._database.connection()
         try:
             async with asyncio.timeout(self._pool_wait):
@@ -166,17 +170,19 @@ class Store:
             raise StoreUnavailable(f"the database cannot be reached: {error}") from error
         raw = connection.raw_connection
         try:
-            return await self._transact(raw, work)
+            return await self._transact(raw, work, writing=writing)
         finally:
             await connection.__aexit__()
 
-    async def _transact(self, raw: Any, work: Work[T]) -> T:
+    async def _transact(self, raw: Any, work: Work[T], *, writing: bool) -> T:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a unit of work runs in a task")
-        transaction = Transaction(raw, task)
+        transaction = Transaction(raw, task, writing=writing)
         committing = False
         try:
+            if not writing:
+                return await work(transaction)
             await raw.begin()
             answer = await work(transaction)
             committing = True

@@ -46,7 +46,7 @@ def lease_id(found: Claim) -> int:
 
 async def queue(board: SmallBoard, user: User, held: Held = Held.ANY) -> QueuePage:
     request = QueueRequest(tag_id=board.tags["smile"].id, held=held, limit=200)
-    return await board.store.read(lambda tx: read_queue(tx, user, request, shown=False))
+    return await board.store.read(lambda tx: read_queue(tx, user, request))
 
 
 async def run_out(board: SmallBoard, lease: int) -> None:

@@ -15,6 +15,7 @@ from orchestrator.review.queues import (
     QueuePage,
     QueueRequest,
     WorklistRow,
+    note_shown,
     read_queue,
     read_worklist,
     ten_thousandths,
@@ -32,7 +33,7 @@ def asked(board: SmallBoard, title: str = "smile", **more: object) -> QueueReque
 
 
 async def page(board: SmallBoard, request: QueueRequest, user: User | None = None) -> QueuePage:
-    return await board.store.write(lambda tx: read_queue(tx, user or board.tagger, request, shown=True))
+    return await board.store.read(lambda tx: read_queue(tx, user or board.tagger, request))
 
 
 async def pages(board: SmallBoard, request: QueueRequest, user: User | None = None) -> list[list[QueuedRow]]:
@@ -143,15 +144,15 @@ async def test_a_page_costs_the_same_number_of_statements_whatever_is_on_it(boar
                 return int(questions)
 
             before = await asked_so_far()
-            found = await read_queue(tx, board.tagger, request, shown=True)
+            found = await read_queue(tx, board.tagger, request)
             return await asked_so_far() - before - 1, len(found.rows)
 
-        return await board.store.write(work)
+        return await board.store.read(work)
 
     for order in QueueOrder:
         few = await statements(asked(board, order=order, limit=50))
         many = await statements(asked(board, "blue eyes", order=order, limit=50))
-        assert (few, many) == ((8, 1), (8, 50))
+        assert (few, many) == ((7, 1), (7, 50))
 
 
 async def test_one_row_in_twenty_explores_and_a_page_stays_as_it_is(board: SmallBoard) -> None:
@@ -190,20 +191,18 @@ async def test_what_a_tag_has_left_below_its_threshold_comes_last(board: SmallBo
 
 async def test_what_is_shown_is_noted_with_its_place_in_the_whole_queue(board: SmallBoard) -> None:
     await fill(board, [5000 + n for n in range(5)])
-    walked = await pages(board, asked(board, limit=2))
+    request, ids, place = asked(board, limit=2), [], PagePlace()
+    while place is not None:
+        one = await page(board, replace(request, after=place))
+        await board.store.write(lambda tx: note_shown(tx, board.tagger, request, one))
+        ids += [row.id for row in one.rows]
+        place = one.next
     rows = await board.store.read(
         lambda tx: tx.fetch_rows(
             "SELECT user_id, suggestion_id, suggestion_version, place, position FROM exposures ORDER BY id"
         )
     )
-    ids = [row.id for part in walked for row in part]
     assert rows == [(board.tagger.id, one, 1, "queue", number) for number, one in enumerate(ids)]
-
-
-async def test_only_looking_is_not_noted(board: SmallBoard) -> None:
-    await fill(board, [9000])
-    await board.store.read(lambda tx: read_queue(tx, board.tagger, asked(board), shown=False))
-    assert await board.store.read(lambda tx: tx.fetch_rows("SELECT * FROM exposures")) == []
 
 
 async def test_a_tag_or_a_model_that_there_is_not(board: SmallBoard) -> None:
