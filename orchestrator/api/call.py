@@ -18,6 +18,9 @@ from orchestrator.web import paths
 
 T = TypeVar("T")
 
+Afterwards = Callable[[], Awaitable[object]]
+"""What is done when the answer is out."""
+
 READ_PATIENCE = 1.8
 """Seconds that a read may take: a database that hangs is answered with 503 within two."""
 
@@ -90,9 +93,8 @@ class Call:
         """Read from the store, within READ_PATIENCE. Raises StoreUnavailable."""
         return await soon(self.resources.store.read(work))
 
-    def note(self, work: Callable[[Transaction], Awaitable[object]]) -> Callable[[], Awaitable[object]] | None:
-        """Return the noting of what a GET shows, for after the answer; nothing for a HEAD, which shows it
-        to nobody."""
+    def note(self, work: Callable[[Transaction], Awaitable[object]]) -> Afterwards | None:
+        """Return the noting of what a GET shows, for after the answer; a HEAD shows nothing."""
         if self.request.method != "GET":
             return None
         return lambda: self.resources.store.write(work)

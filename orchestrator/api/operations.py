@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from orchestrator.accounts import Action
 from orchestrator.api.bodies import BodyLimit
-from orchestrator.api.call import Call
+from orchestrator.api.call import Afterwards, Call
 from orchestrator.wire.base import Answered
 
 Handler = Callable[[Call], Awaitable["Reply"]]
@@ -33,7 +33,7 @@ class Reply:
     status: int
     body: BaseModel | Response
     headers: Mapping[str, str] = field(default_factory=dict)
-    after: Callable[[], Awaitable[object]] | None = None
+    after: Afterwards | None = None
 
 
 @dataclass(frozen=True, slots=True)

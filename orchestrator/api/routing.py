@@ -1,6 +1,6 @@
 """From the route table to Starlette routes: authenticate, authorize, handle, render."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import structlog
@@ -12,7 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.api import auth, bodies, problems
-from orchestrator.api.call import Call
+from orchestrator.api.call import Afterwards, Call
 from orchestrator.api.operations import Operation, Reply
 from orchestrator.errors import TagdeskError
 from orchestrator.resources import Resources
@@ -47,7 +47,7 @@ class Endpoint:
         await response(scope, receive, send)
 
 
-async def _afterwards(operation: Operation, work: Callable[[], Awaitable[object]]) -> None:
+async def _afterwards(operation: Operation, work: Afterwards) -> None:
     """Do what a reply left for after the answer."""
     try:
         await work()

@@ -118,7 +118,6 @@ async def calls(client: Client, served: Installation) -> Mapping[str, Callable[[
             image_id, EligibilityChange(eligibility=Eligibility.ACTIVE)
         ),
         "listTags": client.list_tags,
-        "showStatistics": client.show_statistics,
         "createTag": lambda: client.create_tag(
             NewTagRequest(title=f"of the client {token_hex(4)}", type=TagType.ARTIST)
         ),

@@ -95,6 +95,7 @@ class TestAnswersThatAreNone:
         assert not ready.ready
         broken = [(one.name, one.version, one.code) for one in ready.inference.models if not one.ready]
         assert broken == [(board.breakage, 1, "scores_not_finite")]
+
         # And the keeper mends it
         async def mended() -> bool:
             # The gauge alone may still be of the look before the version broke.

@@ -192,9 +192,15 @@ async def test_what_a_tag_has_left_below_its_threshold_comes_last(board: SmallBo
 async def test_what_is_shown_is_noted_with_its_place_in_the_whole_queue(board: SmallBoard) -> None:
     await fill(board, [5000 + n for n in range(5)])
     request, ids, place = asked(board, limit=2), [], PagePlace()
+
+    async def look(place: PagePlace) -> QueuePage:
+        here = replace(request, after=place)
+        shown = await page(board, here)
+        await board.store.write(lambda tx: note_shown(tx, board.tagger, here, shown))
+        return shown
+
     while place is not None:
-        one = await page(board, replace(request, after=place))
-        await board.store.write(lambda tx: note_shown(tx, board.tagger, request, one))
+        one = await look(place)
         ids += [row.id for row in one.rows]
         place = one.next
     rows = await board.store.read(
