@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from benchmarks.own_board import OURS, OwnBoard, apis, found
 from orchestrator import accounts
 from orchestrator.api import pagination
 from orchestrator.local.instance import Instance
+from orchestrator.local.mariadb import BUFFER_POOL
 from orchestrator.local.parts import SERVICES
 from orchestrator.local.stack import Stack
 from orchestrator.records import Geometry, Label, LabelCategory, QueueOrder, Role, VersionState, Vocabulary
@@ -28,6 +30,9 @@ from orchestrator.store.unit_of_work import Store
 PLAIN = "benchmarks.plain_queues:create_plain_app"
 DATABASE = "queue_scale"
 SEED = 5
+
+_POOL, _SMALLEST_POOL = 3_072, 256
+"""MiB that the server may keep of a million images' tables, and at least."""
 
 _ROUNDS = 8
 _PLAIN_ROUNDS = 1
@@ -60,6 +65,8 @@ class Large:
 
 async def queue_scale(scale: float) -> Figures:
     """Fill a database of `scale` times a million images and measure ours, then the plain design, on it."""
+    pool = f"{max(_SMALLEST_POOL, round(_POOL * scale))}M"
+    os.environ.setdefault(BUFFER_POOL, pool)
     stack = Stack(Instance.named(INSTANCE), report=say)
     stack.up(SERVICES)
     try:

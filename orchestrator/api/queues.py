@@ -114,7 +114,7 @@ def held_by(held: Sequence[Lease]) -> tuple[HeldBy, ...]:
 def queued(user: User, rows: Sequence[QueuedRow]) -> tuple[QueuedSuggestion, ...]:
     """Return rows of a queue as this user sees them. A tag that many images have is made once."""
     distinct = {tag.id: tag for row in rows for tag in row.image.tags}
-    tags = {tag_id: answers.tag(tag) for tag_id, tag in distinct.items()}
+    tags = dict(zip(distinct, answers.tags(distinct.values()), strict=True))
     return tuple(_queued(user, row, tags) for row in rows)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,9 @@ from orchestrator.local.ports import LOOPBACK
 
 DATABASE, USER = "tagdesk", "tagdesk"
 _UNPRIVILEGED = "nobody"
+BUFFER_POOL = "TAGDESK_BUFFER_POOL"
+"""The variable that says how much memory the server has for pages: enough for a demo board unless set."""
+
 # Relative to the data folder, in which the server works: a socket's path may be 107 bytes long at most.
 _SOCKET = "mariadb.sock"
 
@@ -88,7 +92,7 @@ class MariaDb:
             "--default-time-zone=+00:00",
             "--max-connections=200",
             "--max-allowed-packet=64M",
-            "--innodb-buffer-pool-size=256M",
+            f"--innodb-buffer-pool-size={_buffer_pool()}",
             "--innodb-log-file-size=64M",
             "--loose-innodb-log-file-mmap=OFF",
             f"--innodb-flush-log-at-trx-commit={2 if self._hasty else 1}",
@@ -188,3 +192,11 @@ def _can_use(prefix: tuple[str, ...], folder: Path, program: Path) -> bool:
     """Whether whoever `prefix` makes of us may enter `folder` and run `program`."""
     command = (*prefix, "sh", "-c", 'cd "$1" && test -x "$2"', "sh", str(folder), str(program))
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _buffer_pool() -> str:
+    """Return the server's memory for pages. Raises LocalStackError."""
+    size = os.environ.get(BUFFER_POOL) or "256M"
+    if re.fullmatch(r"[1-9][0-9]{0,5}[MG]", size) is None:
+        raise LocalStackError(f"{BUFFER_POOL} is {size!r}: write a size like 256M or 4G")
+    return size

@@ -1,8 +1,10 @@
+# ruff: noqa: S608  (statements are put together from this package's own constants; values are bound)
 """Tag links: which tags an image has, and who put them there. Callers count them (`counters.links`)."""
 
 from collections.abc import Collection
 from enum import StrEnum
 
+from orchestrator.store.rows import pair_table
 from orchestrator.store.transaction import Transaction
 
 
@@ -40,9 +42,8 @@ async def link_pairs(
     """Link (image id, canonical tag id) pairs of locked images; returns those that were not there."""
     if not pairs:
         return frozenset()
-    known = await tx.fetch_rows(
-        "SELECT image_id, tag_id FROM tag_links WHERE (image_id, tag_id) IN :pairs", pairs=sorted(set(pairs))
-    )
+    among, parameters = _among(pairs)
+    known = await tx.fetch_rows(f"SELECT l.image_id, l.tag_id FROM {among}", **parameters)
     fresh = sorted(set(pairs) - set(known))
     await tx.insert_many(
         "tag_links",
@@ -58,15 +59,23 @@ async def unlink_pairs(
     """Remove links of locked images, of one origin or of any; returns those that were there."""
     if not pairs:
         return frozenset()
-    condition = "(image_id, tag_id) IN :pairs AND (:origin IS NULL OR origin = :origin)"
+    among, parameters = _among(pairs)
     there = await tx.fetch_rows(
-        f"SELECT image_id, tag_id FROM tag_links WHERE {condition}",  # noqa: S608
-        pairs=sorted(set(pairs)),
+        f"SELECT l.image_id, l.tag_id FROM {among} WHERE :origin IS NULL OR l.origin = :origin",
+        **parameters,
         origin=origin,
     )
     if there:
-        await tx.execute("DELETE FROM tag_links WHERE (image_id, tag_id) IN :pairs", pairs=sorted(there))
+        among, parameters = _among([(row[0], row[1]) for row in there])
+        await tx.execute(f"DELETE l FROM {among}", **parameters)
     return frozenset((row[0], row[1]) for row in there)
+
+
+def _among(pairs: Collection[tuple[int, int]]) -> tuple[str, dict[str, object]]:
+    """Return the links of these pairs, as `l`, for a statement, and its parameters."""
+    table, parameters = pair_table(pairs)
+    join = "STRAIGHT_JOIN tag_links l ON l.image_id = p.image_id AND l.tag_id = p.tag_id"
+    return f"{table} p {join}", parameters
 
 
 async def applied_to(tx: Transaction, image_ids: Collection[int]) -> dict[int, frozenset[int]]:

@@ -8,6 +8,8 @@ from orchestrator.records import Tag, TagType
 from orchestrator.store.rows import moment
 from orchestrator.store.transaction import Row, Transaction
 
+_TYPES = {str(one): one for one in TagType}
+
 
 @dataclass(frozen=True, slots=True)
 class QueuedImage:
@@ -85,7 +87,7 @@ async def _tags(tx: Transaction, image_ids: Collection[int]) -> dict[int, tuple[
         "SELECT id, external_id, title, type, alias_of, parent_id FROM tags WHERE id IN :ids",
         ids=sorted({tag_id for tag_ids in linked.values() for tag_id in tag_ids}),
     )
-    tags = {row[0]: Tag(row[0], row[1], row[2], TagType(row[3]), row[4], row[5]) for row in found}
+    tags = {row[0]: Tag(row[0], row[1], row[2], _TYPES[row[3]], row[4], row[5]) for row in found}
     place = {
         tag_id: number for number, tag_id in enumerate(sorted(tags, key=lambda one: (tags[one].title, one)))
     }

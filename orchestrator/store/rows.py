@@ -1,5 +1,6 @@
 """Between rows and records: the conversions that every query module shares."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from orchestrator.records import Tag, TagType
@@ -16,6 +17,17 @@ def moment(value: datetime) -> datetime:
 def moment_or_none(value: datetime | None) -> datetime | None:
     """Like `moment`, for nullable columns."""
     return None if value is None else moment(value)
+
+
+def pair_table(pairs: Collection[tuple[int, int]]) -> tuple[str, dict[str, object]]:
+    """Return a table of (image_id, tag_id) for a statement, and its parameters; `pairs` is not empty.
+
+    Joined in front (STRAIGHT_JOIN) it is a dive by key for each pair. With hundreds of pairs
+    `(image_id, tag_id) IN (…)` takes twenty times as long, and locks more.
+    """
+    named = {f"pair_{number}": pair for number, pair in enumerate(sorted(set(pairs)))}
+    values = ", ".join(f":{name}" for name in named)
+    return f"(WITH p (image_id, tag_id) AS (VALUES {values}) SELECT * FROM p)", dict(named)  # noqa: S608
 
 
 def tag(row: Row) -> Tag:

@@ -13,7 +13,7 @@ from orchestrator.errors import NotFound
 from orchestrator.records import Eligibility, RejectReason, SuggestionStatus, Tag
 from orchestrator.store import rules_version
 from orchestrator.store.eligibility import HIDDEN
-from orchestrator.store.rows import TAG_COLUMNS, moment, moment_or_none, tag
+from orchestrator.store.rows import TAG_COLUMNS, moment, moment_or_none, pair_table, tag
 from orchestrator.store.transaction import Row, Transaction
 
 
@@ -235,8 +235,11 @@ async def pairs_with_rows(tx: Transaction, pairs: Collection[tuple[int, int]]) -
     """Return those of these (image id, tag id) that have a suggestion of that very tag."""
     if not pairs:
         return frozenset()
+    table, parameters = pair_table(pairs)
     found = await tx.fetch_rows(
-        "SELECT image_id, tag_id FROM suggestions WHERE (image_id, tag_id) IN :pairs", pairs=sorted(pairs)
+        f"SELECT s.image_id, s.tag_id FROM {table} p STRAIGHT_JOIN suggestions s"
+        " ON s.image_id = p.image_id AND s.tag_id = p.tag_id",
+        **parameters,
     )
     return frozenset((row[0], row[1]) for row in found)
 

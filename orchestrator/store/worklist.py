@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from orchestrator.errors import NotFound
 from orchestrator.records import Tag, TagType
-from orchestrator.store.counters import COLUMNS
+from orchestrator.store.counters import BUCKET, COLUMNS
 from orchestrator.store.rows import TAG_COLUMNS, tag
 from orchestrator.store.transaction import Transaction
 
@@ -87,20 +87,22 @@ async def _counts(
     if where.versions is None:
         rows = await tx.fetch_rows(counts, **parameters)
         return [(row[0], int(row[1])) for row in rows], None
-    # A scalar subquery with a limit of one is an index dive for each tag, whatever the optimiser thinks.
+    # A scalar subquery with a limit of one is an index dive for each tag, whatever the optimiser thinks. It
+    # brings the surest row: with the least confidence as a condition, the rows below would be walked.
+    dives = [
+        f"""COALESCE((SELECT s.confidence FROM suggestions s FORCE INDEX (suggestions_model)
+            WHERE s.tag_id = c.tag_id AND s.status = 'pending' AND s.model_version_id = :version_{number}
+            ORDER BY s.confidence DESC LIMIT 1), -1) >= :min"""
+        for number in range(len(where.versions))
+    ]
     rows = await tx.fetch_rows(
-        f"""
-        SELECT c.tag_id, c.waiting,
-               (SELECT s.id FROM suggestions s FORCE INDEX (suggestions_model)
-                WHERE s.tag_id = c.tag_id AND s.status = 'pending' AND s.model_version_id IN :versions
-                  AND s.confidence >= :min LIMIT 1)
-        FROM ({counts}) c ORDER BY c.waiting DESC, c.tag_id DESC
-        """,
+        f"SELECT c.tag_id, c.waiting, {' OR '.join(dives)} FROM ({counts}) c"
+        " ORDER BY c.waiting DESC, c.tag_id DESC",
         **parameters,
-        versions=where.versions,
-        min=where.min_bucket * 500,
+        **{f"version_{number}": version for number, version in enumerate(where.versions)},
+        min=where.min_bucket * BUCKET,
     )
-    found = [(row[0], int(row[1])) for row in rows if row[2] is not None][:limit]
+    found = [(row[0], int(row[1])) for row in rows if row[2]][:limit]
     cut = len(rows) == PROBED and len(found) < limit
     return found, (rows[-1][0], int(rows[-1][1])) if cut else None
 

@@ -95,8 +95,8 @@ def test_probes_and_scrapes_that_go_well_leave_no_lines(served: Installation, ht
 def test_labels_are_bounded_whatever_callers_send(served: Installation, http: httpx.Client) -> None:
     """Given strange methods and addresses, when the metrics are scraped, then none of them became a label."""
     for method, path in [
-        ("BREW", "/nowhere/4711"),
-        ("BREW", IMAGES),
+        ("PROPFIND", "/nowhere/4711"),
+        ("PROPFIND", IMAGES),
         ("GET", f"{IMAGES}/4711471147114711"),
         ("GET", "/desk/static/4711.css"),
     ]:
