@@ -43,8 +43,7 @@ async def found(stack: Stack, database: str, *, pool: int = 4) -> OwnBoard:
     os.environ.update(environment)
     founder = await Store.connect(load_settings())
     try:
-        for statement in (f"DROP DATABASE IF EXISTS {database}", f"CREATE DATABASE {database}"):
-            await founder.write(lambda tx, s=statement: tx.execute(s))  # type: ignore[misc]
+        await founder.write(lambda tx: tx.execute(f"CREATE OR REPLACE DATABASE {database}"))
     finally:
         await founder.close()
     environment = environment | {"TAGDESK_DATABASE_URL": url}

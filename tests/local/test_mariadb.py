@@ -5,7 +5,8 @@ import services
 
 from orchestrator.local.errors import LocalStackError
 from orchestrator.local.mariadb import MariaDb
-from orchestrator.local.packages import Packages, quiet
+from orchestrator.local.packages import Packages
+from orchestrator.local.stack import quiet
 
 
 def command() -> tuple[str, ...]:
