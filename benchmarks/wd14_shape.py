@@ -14,7 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from orchestrator.registry.catalogue import LABELS_FILE, MODEL_FILE
+# As the hub names them; not imported, for this runs where the rest of the project is not installed.
+MODEL_FILE, LABELS_FILE = "model.onnx", "selected_tags.csv"
 
 SIZE, PATCH = 448, 16
 LABELS = 10_861
