@@ -184,7 +184,9 @@ class Containers:
         """Copy the secrets that a service is given to where it will look."""
         folder = self._folder(service.name, "secrets")
         for name in service.secrets:
-            (folder / name).write_text(self.secret(name))
+            # Once: the service may be reading them while its healthcheck is given the same.
+            if not (folder / name).exists():
+                (folder / name).write_text(self.secret(name))
 
     def _folder(self, *names: str) -> Path:
         folder = self.instance.folder.joinpath("containers", *names)
