@@ -15,6 +15,7 @@ from orchestrator.actors import WorkQueue
 from orchestrator.broker import make_broker
 from orchestrator.errors import StoreUnavailable
 from orchestrator.exposition import metrics_shown
+from orchestrator.feeder import Feeder
 from orchestrator.inference.client import TritonClient
 from orchestrator.reconciler import Reconciler
 from orchestrator.registry.registrar import Registrar
@@ -36,6 +37,7 @@ REGISTRAR_INTERVAL = 2.0
 ALIGNER_INTERVAL = 5.0
 JOBS_INTERVAL = 1.0
 SUMMER_INTERVAL = 2.0
+FEEDER_INTERVAL = 0.5
 LONGEST_STEP = 150.0
 LONGEST_PUBLISHING = 3600.0
 
@@ -86,6 +88,7 @@ async def _keep(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             aligner = Aligner(store)
             jobs = JobRunner(store)
             summer = Summer(store)
+            feeder = Feeder(store, queue)
             async with asyncio.TaskGroup() as group:
                 group.create_task(_every(LEADERSHIP_INTERVAL, leadership.check, stop))
                 group.create_task(_every(settings.sweep_interval, sweeper.sweep, stop, leadership))
@@ -93,6 +96,7 @@ async def _keep(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
                 group.create_task(_every(ALIGNER_INTERVAL, aligner.finish_changes, stop, leadership))
                 group.create_task(_every(SUMMER_INTERVAL, summer.sum_up, stop, leadership))
                 group.create_task(_every(JOBS_INTERVAL, jobs.work, stop, leadership))
+                group.create_task(_every(FEEDER_INTERVAL, feeder.feed, stop, leadership))
                 group.create_task(
                     _every(REGISTRAR_INTERVAL, registrar.look, stop, leadership, longest=LONGEST_PUBLISHING)
                 )

@@ -581,6 +581,15 @@ class JobState(StrEnum):
     FAILED = "failed"
 
 
+class BackfillState(StrEnum):
+    """Where a backfill stands. What a paused or cancelled one has sent is still analysed."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    DONE = "done"
+
+
 class Dimension(StrEnum):
     """By what statistics are told apart. `bucket`: steps of 0.05 of the confidence."""
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from mapping_tools.commands import commands as mapping_commands
-from orchestrator.cli import images, models, people, review
+from orchestrator.cli import backfill, images, models, people, review
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.looking import analyze
 from orchestrator.cli.session import connect_settings, with_store
@@ -43,6 +43,7 @@ app.registered_commands += local.app.registered_commands
 app.command()(analyze)
 app.command()(doctor)
 app.add_typer(images.app, name="images")
+app.add_typer(backfill.app, name="backfill")
 app.add_typer(mapping_commands(with_store), name="mappings")
 app.add_typer(models.app, name="models")
 app.add_typer(review.app, name="review")

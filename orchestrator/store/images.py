@@ -9,7 +9,7 @@ All moments are the database's own clock.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import InvalidInput, NotFound
@@ -44,6 +44,7 @@ __all__ = [
     "release_for_retry",
     "renew",
     "requeue",
+    "requeue_many",
 ]
 
 FAILURE_DETAIL_LENGTH = 1000
@@ -289,6 +290,33 @@ async def requeue(
         explicit=explicit,
     )
     return True
+
+
+async def requeue_many(tx: Transaction, image_ids: Collection[int], priority: Priority) -> list[int]:
+    """Queue images that have ended for another analysis; returns those that need a message.
+
+    An image that is queued stays as it is, whoever waits for it; it needs a message if it had none. One that
+    is running is left alone. Rows are locked in id order.
+    """
+    if not image_ids:
+        return []
+    rows = await tx.fetch_rows(
+        "SELECT id, state, enqueued_at FROM images WHERE id IN :ids ORDER BY id FOR UPDATE",
+        ids=sorted(image_ids),
+    )
+    ended = [row[0] for row in rows if row[1] in (ImageState.DONE, ImageState.FAILED)]
+    if ended:
+        await tx.execute(
+            """
+            UPDATE images
+            SET state = 'queued', queued_at = UTC_TIMESTAMP(6), attempts = 0, not_before = NULL,
+                enqueued_at = NULL, failure_code = NULL, failure_detail = NULL, priority = :priority
+            WHERE id IN :ids ORDER BY id
+            """,
+            ids=ended,
+            priority=priority,
+        )
+    return sorted([*ended, *(row[0] for row in rows if row[1] == ImageState.QUEUED and row[2] is None)])
 
 
 async def get(tx: Transaction, image_id: int) -> Image:

@@ -20,6 +20,8 @@ def test_every_command_teaches() -> None:
         (),
         ("mappings",),
         ("models",),
+        ("backfill",),
+        ("review",),
         ("users",),
         ("tokens",),
         ("mappings", "import"),
