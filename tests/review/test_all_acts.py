@@ -68,11 +68,17 @@ Step = tuple[str, object, object]
 
 @dataclass
 class Town:
-    """A board, its images, and what was acknowledged: (suggestion, version) of every verdict."""
+    """A board, its images, and what was acknowledged: (suggestion, version) of every verdict.
+
+    `workers`: an image has one at a time.
+    """
 
     board: SmallBoard
     images: Sequence[int]
     acknowledged: list[tuple[int, int]] = field(default_factory=list)
+    workers: tuple[asyncio.Lock, ...] = field(
+        default_factory=lambda: tuple(asyncio.Lock() for _ in range(IMAGES))
+    )
 
     async def live(self, person: User, program: Sequence[Step]) -> None:
         """Do one thing after another, as far as the others let one."""
@@ -129,7 +135,8 @@ class Town:
                 target = None if above is None else board.tags[str(above)].id
                 await edit_tag(store, board.moderator, board.tags[title].id, TagEdit(parent_id=target))
             case "analyse", int(image), dict(found):
-                await board.analyse(self.images[image], found)
+                async with self.workers[image]:
+                    await board.analyse(self.images[image], found)
             case "lease", str(title), bool(whole):
                 request = QueueRequest(tag_id=board.tags[title].id, limit=2)
                 claimed = await leases.claim(store, person, request, whole_tag=whole, duration=60.0)
