@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -90,7 +91,8 @@ def status(
     if not found:
         typer.echo("there are no backfills; `tagdesk backfill start --help`")
         return
-    table = Table("backfill", "of", "state", "images", "done", "failed", "queued", "waiting", "rate", "left")
+    headers = ("id", "of", "state", "images", "done", "failed", "queued", "waiting", "rate", "left")
+    table = Table(*headers, box=SIMPLE_HEAD, pad_edge=False)
     for one in found:
         rate, left = _rate(one), _left(one)
         table.add_row(

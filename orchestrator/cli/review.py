@@ -213,6 +213,9 @@ def undo(
             f"{answer.changed:,} of {answer.total:,} rows are as they were before: batch {answer.batch_id}"
         )
     else:
+        if not answer.results:
+            typer.echo(f"nothing of batch {batch} is left to take back")
+            return
         restored = sum(one.outcome is UndoneAs.RESTORED for one in answer.results)
         typer.echo(f"{restored:,} of {len(answer.results):,} rows are as they were before")
         for one in answer.results:

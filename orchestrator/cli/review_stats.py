@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -43,7 +44,8 @@ def stats(
     if as_json:
         print_json(answer.items)
         return
-    table = Table(by, "decided", "approved", "rejected", "approval", "by implication", "cleared", "pending")
+    headers = ("decided", "approved", "rejected", "approval", "implied", "cleared", "pending")
+    table = Table(by, *headers, box=SIMPLE_HEAD, pad_edge=False)
     for line in answer.items:
         table.add_row(
             _subject(line),
