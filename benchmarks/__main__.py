@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.backfill_live import backfill_live
 from benchmarks.model_rollout import model_rollout
 from benchmarks.queue_scale import queue_scale
 from benchmarks.review_contention import review_contention
@@ -40,6 +41,15 @@ def review_contention_(
 def model_rollout_() -> None:
     """Whether clients notice that versions are published, switched, refused and removed."""
     asyncio.run(model_rollout()).show()
+
+
+@app.command("backfill_live")
+def backfill_live_(
+    images: Annotated[int, typer.Option(min=10, help="How many images a backfill has.")] = 600,
+    uploads: Annotated[int, typer.Option(min=5, help="How many uploads while nothing else is done.")] = 60,
+) -> None:
+    """What a backfill costs those who wait, and what they cost the backfill."""
+    asyncio.run(backfill_live(images, uploads)).show()
 
 
 @app.command("queue_scale")

@@ -28,15 +28,15 @@ async def live_latency(count: int = 120, interval: float = 1.0) -> Figures:
     """Upload pictures of 1 to 4 megapixels, one every `interval` seconds, and wait for their suggestions."""
     async with installation() as place:
         pictures = uploads(place.stack.instance.pictures, count + 3)
-        async with _client(place) as client:
+        async with client_of(place) as client:
             for warm_up in pictures[count:]:
-                await _upload(client, warm_up)
+                await upload(client, warm_up)
             say(f"uploading {count} pictures, one every {interval:g} s")
             start = time.perf_counter()
             tasks: list[asyncio.Task[Upload]] = []
             for number, picture in enumerate(pictures[:count]):
                 await asyncio.sleep(max(0.0, start + number * interval - time.perf_counter()))
-                tasks.append(asyncio.create_task(_upload(client, picture)))
+                tasks.append(asyncio.create_task(upload(client, picture)))
             done = await asyncio.gather(*tasks)
     seconds = [upload.seconds for upload in done if not upload.failed]
     return Figures(
@@ -57,12 +57,12 @@ async def burst(count: int = 200) -> Figures:
     """Upload `count` pictures at once and wait until all have their suggestions."""
     async with installation() as place:
         pictures = uploads(place.stack.instance.pictures, count + 3)
-        async with _client(place) as client:
+        async with client_of(place) as client:
             for warm_up in pictures[count:]:
-                await _upload(client, warm_up)
+                await upload(client, warm_up)
             say(f"uploading {count} pictures at once")
             start = time.perf_counter()
-            done = await asyncio.gather(*(_upload(client, picture) for picture in pictures[:count]))
+            done = await asyncio.gather(*(upload(client, picture) for picture in pictures[:count]))
             seconds = time.perf_counter() - start
     return Figures(
         "burst",
@@ -77,7 +77,8 @@ async def burst(count: int = 200) -> Figures:
     )
 
 
-def _client(place: Installation) -> httpx.AsyncClient:
+def client_of(place: Installation) -> httpx.AsyncClient:
+    """Return a client of an installation, as its moderator."""
     return httpx.AsyncClient(
         base_url=place.url,
         headers={"Authorization": f"Bearer {place.token}"},
@@ -86,7 +87,8 @@ def _client(place: Installation) -> httpx.AsyncClient:
     )
 
 
-async def _upload(client: httpx.AsyncClient, picture: bytes) -> Upload:
+async def upload(client: httpx.AsyncClient, picture: bytes) -> Upload:
+    """Upload a picture and wait until its suggestions can be seen, or it has failed."""
     start = time.perf_counter()
     answer = await client.post("/api/v1/images", files={"file": ("upload.jpg", picture, "image/jpeg")})
     answered = time.perf_counter() - start
