@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import services
+from _pytest.nodeid import coerce_node_id
 from pydantic import SecretStr
 
 from orchestrator.local.stack import Stack
@@ -28,6 +29,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """End what the run started, also after Ctrl-C."""
     if not hasattr(config, "workerinput"):
         services.remove_all(os.getpid())
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of an `xdist_group` on one worker, so that what they share is set up once.
+
+    pytest-xdist 3.8 says so in `_nodeid`, where pytest 9.2 no longer looks; it is `_id` now.
+    """
+    if not getattr(config.option, "loadgroup", False):
+        return
+    for item in items:
+        group = item.get_closest_marker("xdist_group")
+        if group is not None and "@" not in item.nodeid.rpartition("]")[2]:
+            item._id = coerce_node_id(f"{item.nodeid}@{group.args[0]}")  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

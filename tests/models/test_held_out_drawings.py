@@ -1,8 +1,5 @@
 """On drawings that no training has seen the shipped models reach their targets, and mistakes cost dearly."""
 
-import fcntl
-import pickle
-
 import pytest
 from versions import REPOSITORY
 
@@ -11,23 +8,15 @@ from orchestrator.demo.training.dataset import HELD_OUT_SEED, TRAINING_SEED
 from orchestrator.demo.training.evaluate import Judgement, held_out_drawings, judge
 from orchestrator.registry.manifest import read_manifest
 
+pytestmark = pytest.mark.xdist_group("drawings")  # what they share is set up once
+
 DRAWINGS = 500
 
 
 @pytest.fixture(scope="module")
-def judgement(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Judgement:
-    """The drawings, judged once a run: the first worker that asks draws, the others wait and read."""
-    if worker_id == "master":
-        return judge(REPOSITORY, held_out_drawings(DRAWINGS), with_mistakes=True)
-    shared = tmp_path_factory.getbasetemp().parent / "judgement.pickle"
-    with shared.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not shared.exists():
-            judged = judge(REPOSITORY, held_out_drawings(DRAWINGS), with_mistakes=True)
-            shared.write_bytes(pickle.dumps(judged))
-        loaded = pickle.loads(shared.read_bytes())
-    assert isinstance(loaded, Judgement)
-    return loaded
+def judgement() -> Judgement:
+    """The drawings, judged."""
+    return judge(REPOSITORY, held_out_drawings(DRAWINGS), with_mistakes=True)
 
 
 def test_the_drawings_are_unseen() -> None:
