@@ -7,6 +7,7 @@ from typing import Annotated, Protocol, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mapping_tools.plan import ImportPlan, Target
@@ -44,7 +45,8 @@ def commands(run: Runner) -> typer.Typer:
         source (danbooru).
         """
         try:
-            text = file.read_text(encoding="utf-8")
+            with file.open(encoding="utf-8", newline="") as stream:
+                text = stream.read()
         except OSError as error:
             raise typer.BadParameter(f"{file}: {error.strerror}") from error
         except UnicodeDecodeError as error:
@@ -71,7 +73,7 @@ def commands(run: Runner) -> typer.Typer:
             sys.stdout.write(text)
         else:
             try:
-                file.write_text(text, encoding="utf-8")
+                file.write_text(text, encoding="utf-8", newline="")
             except OSError as error:
                 raise typer.BadParameter(f"{file}: {error.strerror}") from error
             typer.echo(f"wrote {text.count(chr(10)) - 1} mappings to {file}")
@@ -84,16 +86,21 @@ def _show(result: ImportResult, *, applied: bool, replace: bool) -> None:
     console = Console()
     table = Table("line", "external tag", "becomes", "what")
     for target in plan.new:
-        table.add_row(str(target.row.line), target.row.external_tag, _words(target), "[green]new[/]")
+        table.add_row(
+            str(target.row.line), escape(target.row.external_tag), escape(_words(target)), "[green]new[/]"
+        )
     for conflict in plan.conflicting:
         verb = "replaced" if replace else "kept as it was; --replace changes it"
         row = conflict.target.row
-        table.add_row(str(row.line), row.external_tag, _words(conflict.target), f"[yellow]differs[/]: {verb}")
-    for bad in plan.unknown:
-        hint = f"; nearest: {', '.join(bad.nearest)}" if bad.nearest else ""
         table.add_row(
-            str(bad.row.line), bad.row.external_tag, bad.row.title or "", f"[red]{bad.problem}[/]{hint}"
+            str(row.line),
+            escape(row.external_tag),
+            escape(_words(conflict.target)),
+            f"[yellow]differs[/]: {verb}",
         )
+    for bad in plan.unknown:
+        what = f"[red]{escape(bad.explained)}[/]"
+        table.add_row(str(bad.row.line), escape(bad.row.external_tag), escape(bad.row.title or ""), what)
     if table.row_count:
         console.print(table)
     console.print(_summary(plan), highlight=False)

@@ -1,9 +1,9 @@
 """Reading and writing mapping files: CSV with the columns `danbooru_tag,internal_tag_title,action` and,
-optionally, `internal_tag_type`, `weight` and `source`."""
+optionally, `internal_tag_type`, `weight` and `source`. Columns of `suggest` for people are let pass."""
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import InvalidInput
@@ -11,8 +11,10 @@ from orchestrator.records import SCORE_ONE, MappingAction, TagType, as_score
 
 REQUIRED = ("danbooru_tag", "internal_tag_title", "action")
 OPTIONAL = ("internal_tag_type", "weight", "source")
+NOTES = ("score", "reasons", "alternatives")
+"""Columns that speak to people only; whatever stands in them is not looked at."""
 DEFAULT_SOURCE = "danbooru"
-_LONGEST_NAME = 190
+_LONGEST_NAME = 255
 _LONGEST_SOURCE = 32
 
 
@@ -28,7 +30,8 @@ class BadMappingFile(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class MappingRow:
-    """One line of a mapping file. `title` is None for `ignore`; `weight` in ten-thousandths."""
+    """One line of a mapping file. `title` is None for `ignore`, else as it stands there, blanks and all: a
+    board's titles may have such. `weight` in ten-thousandths."""
 
     line: int
     source: str
@@ -41,16 +44,16 @@ class MappingRow:
 
 def read_rows(text: str) -> tuple[MappingRow, ...]:
     """Parse a mapping file. Raises BadMappingFile naming every bad line, not just the first."""
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
     _check_header(reader)
     rows: list[MappingRow] = []
     problems: list[str] = []
     seen: dict[tuple[str, str], int] = {}
     try:
-        for fields in reader:
+        for values in reader:
             line = reader.line_num
             try:
-                row = _row(line, fields)
+                row = _row(line, values)
             except ValueError as error:
                 problems.append(f"line {line}: {error}")
                 continue
@@ -71,31 +74,43 @@ def _check_header(reader: "csv.DictReader[str]") -> None:
     except csv.Error as error:
         raise BadMappingFile([f"line 1: this is no CSV: {error}"]) from error
     wrong = [f"the column {name} is missing" for name in REQUIRED if name not in columns]
-    wrong += [f"the column {name!r} is unknown" for name in columns if name not in (*REQUIRED, *OPTIONAL)]
+    known = (*REQUIRED, *OPTIONAL, *NOTES)
+    wrong += [f"the column {name!r} is unknown" for name in columns if name not in known]
     # Of two columns of one name, the reader would silently take the last.
-    wrong += [f"the column {name} stands twice" for name in REQUIRED + OPTIONAL if columns.count(name) > 1]
+    wrong += [f"the column {name} stands twice" for name in known if columns.count(name) > 1]
     if wrong:
         raise BadMappingFile([f"line 1: {what}; expected {', '.join(REQUIRED)}" for what in wrong])
 
 
 def write_rows(rows: Iterable[MappingRow]) -> str:
     """Return the CSV text of `rows`, which `read_rows` turns into the same rows again."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow((*REQUIRED, *OPTIONAL))
-    for row in rows:
-        weight = f"{row.weight / SCORE_ONE:g}"
-        writer.writerow(
-            (row.external_tag, row.title or "", row.action, row.tag_type or "", weight, row.source)
-        )
+    return write_table((*REQUIRED, *OPTIONAL), (fields(row) for row in rows))
+
+
+def write_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return CSV text that is read back exactly, whatever the fields hold."""
+    stream = io.StringIO(newline="")
+    plain = csv.writer(stream, lineterminator="\n")
+    # The writer would leave a carriage return unquoted, which the reader takes for the end of a line.
+    quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    plain.writerow(header)
+    for line in lines:
+        (quoted if any("\r" in field for field in line) else plain).writerow(line)
     return stream.getvalue()
 
 
-def _row(line: int, fields: dict[str | None, str | None]) -> MappingRow:
-    if None in fields or any(value is None for value in fields.values()):
+def fields(row: MappingRow) -> tuple[str, ...]:
+    """Return what stands in the columns `REQUIRED` and `OPTIONAL` of a row."""
+    weight = f"{row.weight / SCORE_ONE:g}"
+    return (row.external_tag, row.title or "", row.action, row.tag_type or "", weight, row.source)
+
+
+def _row(line: int, values: dict[str | None, str | None]) -> MappingRow:
+    if None in values or any(value is None for value in values.values()):
         raise ValueError("the number of fields differs from the header's")
-    value = {name: (text or "").strip() for name, text in fields.items()}
-    external_tag, title = value["danbooru_tag"], value["internal_tag_title"]
+    value = {name: (text or "").strip() for name, text in values.items()}
+    external_tag = value["danbooru_tag"]
+    title = (values["internal_tag_title"] or "") if value["internal_tag_title"] else ""
     if not external_tag:
         raise ValueError("danbooru_tag is empty")
     if len(external_tag) > _LONGEST_NAME:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mapping_tools.plan import ImportPlan, compare
+from mapping_tools.plan import ImportPlan, as_rows, compare
 from mapping_tools.rows import BadMappingFile, MappingRow
 from orchestrator.store import mappings, tags
 from orchestrator.store.mappings import NewMapping
@@ -39,7 +39,7 @@ async def import_rows(
             return ImportResult(plan, 0)
         if plan.unknown:
             raise BadMappingFile(
-                [f"line {bad.row.line}: {bad.row.title!r}: {bad.problem}" for bad in plan.unknown]
+                [f"line {bad.row.line}: {bad.row.title!r}: {bad.explained}" for bad in plan.unknown]
             )
         wanted = [
             NewMapping(
@@ -60,19 +60,8 @@ async def export_rows(store: Store) -> tuple[MappingRow, ...]:
     """Return every mapping as a row of a mapping file, by source and external tag."""
 
     async def work(tx: Transaction) -> tuple[MappingRow, ...]:
-        by_id = {tag.id: tag for tag in await tags.load_all(tx)}
-        stored = sorted(await mappings.load_all(tx), key=lambda m: (m.source, m.external_tag))
-        return tuple(
-            MappingRow(
-                line=line,
-                source=mapping.source,
-                external_tag=mapping.external_tag,
-                action=mapping.action,
-                title=None if mapping.tag_id is None else by_id[mapping.tag_id].title,
-                tag_type=None if mapping.tag_id is None else by_id[mapping.tag_id].type,
-                weight=mapping.weight,
-            )
-            for line, mapping in enumerate(stored, start=2)
-        )
+        stored = await mappings.load_all(tx)
+        # Read after the mappings, so that a tag that is mapped in between is there.
+        return as_rows(stored, await tags.load_all(tx))
 
     return await store.read(work)

@@ -59,16 +59,21 @@ async def list_mappings(
 async def upsert_many(tx: Transaction, rows: Sequence[NewMapping], *, actor_id: int | None) -> int:
     """Add or change mappings, one per (source, external tag); returns how many rows really changed.
 
-    Raises InvalidInput when `map` lacks a tag, `ignore` has one, a weight is outside 0 … 10,000, a name comes
-    twice, or a tag does not exist.
+    Raises InvalidInput when `map` lacks a tag, `ignore` has one, a weight is outside 1 … 10,000, a name comes
+    twice or is empty or has blanks around it, or a tag does not exist.
     """
     if not rows:
         return 0
     for row in rows:
         if (row.action == MappingAction.MAP) != (row.tag_id is not None):
             raise InvalidInput(f"{row.external_tag}: map names a tag, ignore names none", code="bad_mapping")
-        if not 0 <= row.weight <= SCORE_ONE:
-            raise InvalidInput(f"{row.external_tag}: a weight is 0 to 1", code="bad_mapping")
+        if not 0 < row.weight <= SCORE_ONE:
+            raise InvalidInput(f"{row.external_tag}: a weight is 0.0001 to 1", code="bad_mapping")
+        if not row.external_tag or row.external_tag != row.external_tag.strip():
+            # A mapping file could not say it again: blanks around a name are lost there.
+            raise InvalidInput(
+                f"{row.external_tag!r}: an external tag has no blanks around it", code="bad_mapping"
+            )
     wanted = {(row.source, row.external_tag): row for row in rows}
     if len(wanted) != len(rows):
         raise InvalidInput("an external tag is mapped twice", code="bad_mapping")

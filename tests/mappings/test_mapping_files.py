@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapping_tools.plan import compare
+from mapping_tools.plan import as_rows, compare
 from mapping_tools.rows import BadMappingFile, MappingRow, read_rows, write_rows
 from orchestrator.records import MappingAction, Tag, TagMapping, TagType
 
@@ -39,7 +39,7 @@ def test_the_plans_own_columns_are_enough() -> None:
         (",long hair,map", "danbooru_tag is empty"),
         ("long_hair,long hair", "number of fields"),
         ("long_hair,long hair,map,extra", "number of fields"),
-        ("x" * 191 + ",long hair,map", "longer than 190"),
+        ("x" * 256 + ",long hair,map", "longer than 255"),
     ],
 )
 def test_a_bad_line_is_named(line: str, complaint: str) -> None:
@@ -165,3 +165,57 @@ def test_a_title_of_several_tags_needs_its_type() -> None:
     assert [target.tag.id for target in plan.new if target.tag] == [4]
     plan = compare((_row("mercury", "Mercury", TagType.ARTIST),), TAGS, ())
     assert "of another type" in plan.unknown[0].problem
+
+
+def test_the_columns_for_people_are_let_pass() -> None:
+    # Given a row as `suggest` writes it
+    text = (
+        "danbooru_tag,internal_tag_title,action,score,reasons,alternatives\nsmile,smile,map,1.00,exact,grin\n"
+    )
+    # When it is read, Then it is the row without them
+    assert read_rows(text) == read_rows(HEADER + "smile,smile,map\n")
+
+
+def test_every_wrong_line_of_a_file_is_named_with_the_nearest_titles() -> None:
+    # Given rows with two misspelt titles and one right
+    rows = (_row("a", "blue eyse"), _row("b", "blue eyes"), _row("c", "Long Hiar"), _row("d", "zzzzz"))
+    # When they are compared with the board
+    plan = compare(rows, TAGS, ())
+    # Then each is explained, with the nearest title where something is near
+    assert [bad.explained for bad in plan.unknown] == [
+        "no tag is called so; nearest: blue eyes",
+        "no tag is called so; nearest: long hair",
+        "no tag is called so",
+    ]
+
+
+_TITLES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(str.strip)
+
+
+@given(
+    titles=st.lists(st.tuples(_TITLES, st.sampled_from(TagType)), unique=True, min_size=1, max_size=8),
+    names=st.lists(
+        st.tuples(_SOURCES, st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)),
+        unique=True,
+        max_size=8,
+    ),
+    data=st.data(),
+)
+def test_an_export_is_imported_as_nothing_new(
+    titles: list[tuple[str, TagType]], names: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    # Given any board that the store accepts, with any mappings that it accepts
+    board = [Tag(number, None, title, kind) for number, (title, kind) in enumerate(titles, start=1)]
+    stored = []
+    for number, (source, name) in enumerate(names):
+        tag = data.draw(st.sampled_from(board) | st.none())
+        action = MappingAction.IGNORE if tag is None else MappingAction.MAP
+        weight = data.draw(st.integers(1, 10_000))
+        if name == name.strip():
+            stored.append(TagMapping(number, source, name, action, None if tag is None else tag.id, weight))
+    # When they are exported and imported again
+    plan = compare(read_rows(write_rows(as_rows(stored, board))), board, stored)
+    # Then all are there already
+    assert len(plan.existing) == len(stored)
+    assert plan.to_store(replace=True) == ()
+    assert plan.unknown == ()
