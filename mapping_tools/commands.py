@@ -1,29 +1,19 @@
-"""`tagdesk mappings`: import and export."""
+"""`tagdesk mappings`: import and export. What helps to decide is in `guide_commands`."""
 
-import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mapping_tools import guide_commands
+from mapping_tools.guide_commands import Runner, write_to
 from mapping_tools.plan import ImportPlan, Target
 from mapping_tools.rows import BadMappingFile, read_rows, write_rows
 from mapping_tools.service import ImportResult, export_rows, import_rows
 from orchestrator.records import SCORE_ONE
-from orchestrator.store.unit_of_work import Store
-
-T = TypeVar("T")
-
-
-class Runner(Protocol):
-    """Runs work on an open store and returns its answer; how to connect is the caller's concern."""
-
-    def __call__(self, work: Callable[[Store], Awaitable[T]]) -> T:
-        """Open a store, await `work` with it, close it."""
 
 
 def commands(run: Runner) -> typer.Typer:
@@ -53,7 +43,7 @@ def commands(run: Runner) -> typer.Typer:
             raise typer.BadParameter(f"{file} is not UTF-8 text: {error}") from error
         try:
             rows = read_rows(text)
-            result = run(lambda store: import_rows(store, rows, apply=apply, replace=replace))
+            result = run(lambda store, _: import_rows(store, rows, apply=apply, replace=replace))
         except BadMappingFile as error:
             for problem in error.problems:
                 typer.echo(f"{file}: {problem}", err=True)
@@ -68,16 +58,10 @@ def commands(run: Runner) -> typer.Typer:
         file: Annotated[Path | None, typer.Argument(help="Where to write; by default the terminal.")] = None,
     ) -> None:
         """Write every mapping as a file that `import` reads back to the same mappings."""
-        text = write_rows(run(export_rows))
-        if file is None:
-            sys.stdout.write(text)
-        else:
-            try:
-                file.write_text(text, encoding="utf-8", newline="")
-            except OSError as error:
-                raise typer.BadParameter(f"{file}: {error.strerror}") from error
-            typer.echo(f"wrote {text.count(chr(10)) - 1} mappings to {file}")
+        text = write_rows(run(lambda store, _: export_rows(store)))
+        write_to(file, text, "mappings")
 
+    guide_commands.add(app, run)
     return app
 
 

@@ -15,7 +15,7 @@ from mapping_tools.commands import commands as mapping_commands
 from orchestrator.cli import backfill, images, models, people, review
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.looking import analyze
-from orchestrator.cli.session import connect_settings, with_store
+from orchestrator.cli.session import connect_settings, with_settings
 from orchestrator.demo.run import Demo
 from orchestrator.errors import TagdeskError
 from orchestrator.local import commands as local
@@ -44,7 +44,7 @@ app.command()(analyze)
 app.command()(doctor)
 app.add_typer(images.app, name="images")
 app.add_typer(backfill.app, name="backfill")
-app.add_typer(mapping_commands(with_store), name="mappings")
+app.add_typer(mapping_commands(with_settings), name="mappings")
 app.add_typer(models.app, name="models")
 app.add_typer(review.app, name="review")
 app.add_typer(people.users, name="users")

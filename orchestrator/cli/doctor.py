@@ -264,7 +264,7 @@ async def _board(resources: Resources) -> AsyncIterator[Finding]:
             "unmapped tags",
             Level.WARN,
             f"{unmapped} external tags were seen that no mapping speaks of",
-            "map or ignore them: `tagdesk mappings import`",
+            "`tagdesk mappings coverage` ranks them, `tagdesk mappings suggest` proposes tags",
         )
 
 

@@ -107,8 +107,8 @@ def _precedence(model: ServedModel) -> tuple[bool, int, int, int]:
     return (model.state is not VersionState.ACTIVE, model.priority, -model.version, -model.id)
 
 
-def _threshold(thresholds: Thresholds, label: Label) -> int | None:
-    """Return the label's floor: its own, else its category's. A category switched off stays off."""
+def threshold_of(thresholds: Thresholds, label: Label) -> int | None:
+    """Return the label's floor: its own, else its category's. A category switched off stays off: None."""
     match label.category:
         case LabelCategory.GENERAL:
             floor = thresholds.general
@@ -126,7 +126,7 @@ def _rule(
 ) -> LabelRule:
     if label.category is LabelCategory.RATING:
         return LabelRule(Meaning.RATING, label.name)
-    threshold = _threshold(model.thresholds, label)
+    threshold = threshold_of(model.thresholds, label)
     if threshold is None:
         return LabelRule(Meaning.NONE, label.name)
     if model.vocabulary is Vocabulary.BOARD:
