@@ -4,9 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator.errors import InvalidInput
+from orchestrator.errors import InvalidInput, NotFound
 from orchestrator.records import SCORE_ONE, MappingAction, TagMapping, UnmappedTag
-from orchestrator.store import rules_version
+from orchestrator.store import mapping_history, rules_version
 from orchestrator.store.rows import moment
 from orchestrator.store.transaction import MissingParent, Row, Transaction
 
@@ -77,6 +77,8 @@ async def upsert_many(tx: Transaction, rows: Sequence[NewMapping], *, actor_id: 
     wanted = {(row.source, row.external_tag): row for row in rows}
     if len(wanted) != len(rows):
         raise InvalidInput("an external tag is mapped twice", code="bad_mapping")
+    # Alone from here on, so that history says what really was before.
+    await rules_version.lock(tx)
     known = {(m.source, m.external_tag): m for m in await _find(tx, {row.external_tag for row in rows})}
     changed = [
         row
@@ -95,22 +97,51 @@ async def upsert_many(tx: Transaction, rows: Sequence[NewMapping], *, actor_id: 
     except MissingParent as error:
         raise InvalidInput("a mapping names a tag that does not exist", code="unknown_tag") from error
     if changed:
+        await mapping_history.add(
+            tx,
+            [
+                (
+                    r.source,
+                    r.external_tag,
+                    known.get((r.source, r.external_tag)),
+                    (r.action, r.tag_id, r.weight),
+                )
+                for r in changed
+            ],
+            actor_id=actor_id,
+        )
         await rules_version.bump(tx)
     return len(changed)
 
 
-async def delete_many(tx: Transaction, keys: Collection[tuple[str, str]]) -> int:
+async def delete_many(
+    tx: Transaction, keys: Collection[tuple[str, str]], *, actor_id: int | None = None
+) -> int:
     """Remove mappings by (source, external tag); returns how many there were."""
-    removed = 0
-    for source, external_tag in sorted(keys):
-        removed += await tx.execute(
-            "DELETE FROM tag_mappings WHERE source = :source AND external_tag = :external_tag",
-            source=source,
-            external_tag=external_tag,
-        )
-    if removed:
-        await rules_version.bump(tx)
-    return removed
+    if not keys:
+        return 0
+    await rules_version.lock(tx)
+    wanted = frozenset(keys)
+    found = [m for m in await _find(tx, {name for _, name in keys}) if (m.source, m.external_tag) in wanted]
+    if not found:
+        return 0
+    await tx.execute("DELETE FROM tag_mappings WHERE id IN :ids", ids=sorted(one.id for one in found))
+    await mapping_history.add(
+        tx, [(one.source, one.external_tag, one, None) for one in found], actor_id=actor_id
+    )
+    await rules_version.bump(tx)
+    return len(found)
+
+
+async def get(tx: Transaction, mapping_id: int) -> TagMapping:
+    """Return one mapping. Raises NotFound."""
+    row = await tx.fetch_one(
+        "SELECT id, source, external_tag, action, tag_id, weight FROM tag_mappings WHERE id = :id",
+        id=mapping_id,
+    )
+    if row is None:
+        raise NotFound(f"no mapping has the id {mapping_id}", code="mapping_not_found")
+    return _mapping(row)
 
 
 async def _find(tx: Transaction, names: Collection[str]) -> tuple[TagMapping, ...]:

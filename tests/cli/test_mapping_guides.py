@@ -88,3 +88,24 @@ def test_coverage_is_a_table_and_json(registered: Settings) -> None:
     assert told["names"]["mapped"] > 0
     assert told["raw"] == {"mapped": 0, "ignored": 0, "unmapped": 0}
     assert len(told["unmapped"]) <= 1
+
+
+def test_history_says_what_was_before(registered: Settings, tmp_path: Path) -> None:
+    # Given a mapping that is changed, then removed
+    file = tmp_path / "new.csv"
+    file.write_text("danbooru_tag,internal_tag_title,action,weight\nsmile,frown,map,0.5\n")
+    tagdesk("mappings", "import", str(file), "--apply", "--replace")
+    with_store(
+        registered, lambda store: store.write(lambda tx: mappings.delete_many(tx, [("danbooru", "smile")]))
+    )
+    # When its history is asked for
+    told = json.loads(tagdesk("mappings", "history", "smile", "--json").stdout)
+    # Then each change is there, the newest first, and what it was made from
+    assert [
+        (one["before"] and one["before"]["title"], one["after"] and one["after"]["title"]) for one in told
+    ] == [
+        ("frown", None),
+        ("smile", "frown"),
+        (None, "smile"),
+    ]
+    assert "frown × 0.5" in tagdesk("mappings", "history", "smile").output

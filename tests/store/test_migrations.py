@@ -90,7 +90,9 @@ def test_names_from_outside_compare_byte_by_byte(database_url: str) -> None:
         )
         rows = cursor.fetchall()
 
-    assert {row[0] for row in rows} == {"tags", "tag_mappings", "unmapped_tags", "images"}
+    assert {row[0] for row in rows} == {
+        *("tags", "tag_mappings", "mapping_changes", "unmapped_tags", "images")
+    }
     assert {row[1] for row in rows} == {"utf8mb4_nopad_bin"}
 
 
