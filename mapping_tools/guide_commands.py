@@ -13,15 +13,13 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from mapping_tools import vocabularies
 from mapping_tools.coverage import Coverage, Share, measure
 from mapping_tools.suggesting import DEFAULT_MIN_SCORE, as_csv, suggest
-from mapping_tools.validation import Finding, validate
+from mapping_tools.validation import validate_stored
 from orchestrator.records import SCORE_ONE, MappingAction
 from orchestrator.settings import Settings
-from orchestrator.store import mapping_history, mappings, models, tags
+from orchestrator.store import mapping_history
 from orchestrator.store.mapping_history import MappingTarget
-from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 
 T = TypeVar("T")
@@ -68,7 +66,7 @@ def add(app: typer.Typer, run: Runner) -> None:
         unknown_name: no active version says it. tag_gone, tag_is_alias: of the tag that it leads to.
         contradiction: the same name, or another spelling of it, leads elsewhere.
         """
-        findings = run(_validate)
+        findings = run(validate_stored)
         if as_json:
             _print_json([dataclasses.asdict(finding) for finding in findings])
         else:
@@ -140,16 +138,6 @@ def write_to(file: Path | None, text: str, what: str) -> None:
     except OSError as error:
         raise typer.BadParameter(f"{file}: {error.strerror}") from error
     typer.echo(f"wrote {text.count(chr(10)) - 1} {what} to {file}")
-
-
-async def _validate(store: Store, settings: Settings) -> tuple[Finding, ...]:
-    async def read(tx: Transaction) -> tuple[Finding, ...]:
-        names = vocabularies.of_models(await models.active(tx, settings))
-        stored = await mappings.load_all(tx)
-        spoken = {source: [tag.name for tag in known] for source, known in names.items()}
-        return validate(stored, await tags.load_all(tx), spoken)
-
-    return await store.read(read)
 
 
 def _show_coverage(found: Coverage, limit: int) -> None:

@@ -8,7 +8,7 @@ from mapping_tools.trigrams import TrigramIndex
 from orchestrator.records import MappingAction, Tag, TagMapping
 
 _NEAREST = 3
-_LIKENESS = 0.35
+_LIKENESS = 0.3
 
 
 @dataclass(frozen=True, slots=True)

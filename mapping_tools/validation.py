@@ -1,20 +1,17 @@
-"""What is wrong with the mappings that are stored: pure comparison with the board and the models' names."""
+"""What is wrong with the mappings that are stored, compared with the board and the models' names."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
+from mapping_tools import vocabularies
 from mapping_tools.names import Step, agreement, keys, words
-from orchestrator.records import MappingAction, Tag, TagMapping
-
-
-class Fault(StrEnum):
-    """What may be wrong with a mapping."""
-
-    UNKNOWN_NAME = "unknown_name"
-    TAG_GONE = "tag_gone"
-    TAG_IS_ALIAS = "tag_is_alias"
-    CONTRADICTION = "contradiction"
+from orchestrator.records import MappingAction, MappingFault, Tag, TagMapping
+from orchestrator.settings import Settings
+from orchestrator.store import mappings as stored_mappings
+from orchestrator.store import models
+from orchestrator.store import tags as stored_tags
+from orchestrator.store.transaction import Transaction
+from orchestrator.store.unit_of_work import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +20,7 @@ class Finding:
 
     source: str
     external_tag: str
-    fault: Fault
+    fault: MappingFault
     detail: str
 
 
@@ -52,20 +49,20 @@ def validate(
 def _alone(
     mapping: TagMapping, by_id: Mapping[int, Tag], known: Mapping[str, frozenset[str]]
 ) -> Iterable[Finding]:
-    def finding(fault: Fault, detail: str) -> Finding:
+    def finding(fault: MappingFault, detail: str) -> Finding:
         return Finding(mapping.source, mapping.external_tag, fault, detail)
 
     if mapping.external_tag not in known.get(mapping.source, frozenset()):
-        yield finding(Fault.UNKNOWN_NAME, f"no active version of {mapping.source} says this name")
+        yield finding(MappingFault.UNKNOWN_NAME, f"no active version of {mapping.source} says this name")
     if mapping.tag_id is None:
         return
     tag = by_id.get(mapping.tag_id)
     if tag is None:
-        yield finding(Fault.TAG_GONE, f"the tag {mapping.tag_id} is not on the board: map it anew")
+        yield finding(MappingFault.TAG_GONE, f"the tag {mapping.tag_id} is not on the board: map it anew")
     elif tag.alias_of is not None:
         canonical = by_id.get(tag.alias_of)
         meant = "a tag that is gone" if canonical is None else repr(canonical.title)
-        yield finding(Fault.TAG_IS_ALIAS, f"{tag.title!r} is an alias of {meant}: name that instead")
+        yield finding(MappingFault.TAG_IS_ALIAS, f"{tag.title!r} is an alias of {meant}: name that instead")
 
 
 def _together(group: list[TagMapping], by_id: Mapping[int, Tag]) -> Iterable[Finding]:
@@ -77,7 +74,7 @@ def _together(group: list[TagMapping], by_id: Mapping[int, Tag]) -> Iterable[Fin
             ):
                 against = f"{other.source}'s {other.external_tag} {_said(other, by_id)}"
                 detail = f"{_said(mapping, by_id)}, but {against}"
-                yield Finding(mapping.source, mapping.external_tag, Fault.CONTRADICTION, detail)
+                yield Finding(mapping.source, mapping.external_tag, MappingFault.CONTRADICTION, detail)
                 break
 
 
@@ -100,3 +97,15 @@ def _said(mapping: TagMapping, by_id: Mapping[int, Tag]) -> str:
         return "is ignored"
     tag = None if mapping.tag_id is None else by_id.get(mapping.tag_id)
     return f"becomes {tag.title!r}" if tag is not None else f"becomes the missing tag {mapping.tag_id}"
+
+
+async def validate_stored(store: Store, settings: Settings) -> tuple[Finding, ...]:
+    """Return what is wrong with the mappings of an installation."""
+
+    async def read(tx: Transaction) -> tuple[Finding, ...]:
+        names = vocabularies.of_models(await models.active(tx, settings))
+        stored = await stored_mappings.load_all(tx)
+        spoken = {source: [tag.name for tag in known] for source, known in names.items()}
+        return validate(stored, await stored_tags.load_all(tx), spoken)
+
+    return await store.read(read)

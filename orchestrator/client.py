@@ -28,6 +28,20 @@ from orchestrator.wire.bulk import (
 from orchestrator.wire.health import LiveAnswer, ReadyAnswer
 from orchestrator.wire.http import ApiError, ApiUnavailable, Body, Connection, Picture, new_key
 from orchestrator.wire.leases import ClaimAnswer, ClaimRequest, LeaseAnswer, LeasePage, LeasesQuery, Released
+from orchestrator.wire.mappings import (
+    CoverageQuery,
+    MappingAnswer,
+    MappingChangePage,
+    MappingChangesQuery,
+    MappingCoverage,
+    MappingFindings,
+    MappingImport,
+    MappingImportAnswer,
+    MappingPage,
+    MappingProposals,
+    MappingsQuery,
+    ProposalsQuery,
+)
 from orchestrator.wire.models import ModelVersion, ModelVersionDetail, ModelVersionPage
 from orchestrator.wire.paging import every, pages
 from orchestrator.wire.queues import QueueAnswer, QueueQuery, WorklistAnswer, WorklistQuery
@@ -75,6 +89,7 @@ _BATCHES = f"{_API}/review-batches"
 _JOBS = f"{_API}/review-jobs"
 _LEASES = f"{_API}/leases"
 _TAGS = f"{_API}/tags"
+_MAPPINGS = f"{_API}/mappings"
 _MODELS = f"{_API}/models"
 _ACCEPTED = 202
 
@@ -276,6 +291,37 @@ class Client:
     async def edit_tag(self, tag_id: int, edit: TagEditRequest) -> TagEditAnswer:
         """Rename a tag, make it an alias, or move it in the hierarchy."""
         return await self._http.ask("PATCH", f"{_TAGS}/{tag_id}", TagEditAnswer, body=Body.json(edit))
+
+    # -- mappings of external tags --------------------------------------------------------------------------
+
+    async def list_mappings(self, query: MappingsQuery | None = None) -> MappingPage:
+        """List the mappings."""
+        return await self._http.ask("GET", _MAPPINGS, MappingPage, query=query)
+
+    async def import_mappings(self, rows: MappingImport) -> MappingImportAnswer:
+        """Make mappings, all of them or none. Where titles are unknown, ApiError.errors say which."""
+        body = Body.json(rows)
+        return await self._http.ask("POST", _MAPPINGS, MappingImportAnswer, body=body, repeatable=True)
+
+    async def remove_mapping(self, mapping_id: int) -> MappingAnswer:
+        """Remove a mapping."""
+        return await self._http.ask("DELETE", f"{_MAPPINGS}/{mapping_id}", MappingAnswer)
+
+    async def list_mapping_changes(self, query: MappingChangesQuery | None = None) -> MappingChangePage:
+        """Say who changed which mapping when, the newest first."""
+        return await self._http.ask("GET", f"{_API}/mapping-changes", MappingChangePage, query=query)
+
+    async def validate_mappings(self) -> MappingFindings:
+        """Say which mappings need a person."""
+        return await self._http.ask("GET", f"{_API}/mapping-findings", MappingFindings)
+
+    async def suggest_mappings(self, query: ProposalsQuery | None = None) -> MappingProposals:
+        """Propose tags for names without a mapping."""
+        return await self._http.ask("GET", f"{_API}/mapping-proposals", MappingProposals, query=query)
+
+    async def show_coverage(self, query: CoverageQuery | None = None) -> MappingCoverage:
+        """Say how much of what the models say is mapped."""
+        return await self._http.ask("GET", f"{_API}/mapping-coverage", MappingCoverage, query=query)
 
     # -- model versions -------------------------------------------------------------------------------------
 

@@ -112,6 +112,15 @@ class MappingAction(StrEnum):
     IGNORE = "ignore"
 
 
+class MappingFault(StrEnum):
+    """What may be wrong with a mapping. `unknown_name`: no active version says its external tag."""
+
+    UNKNOWN_NAME = "unknown_name"
+    TAG_GONE = "tag_gone"
+    TAG_IS_ALIAS = "tag_is_alias"
+    CONTRADICTION = "contradiction"
+
+
 class SuggestionStatus(StrEnum):
     """State of a suggestion. `cleared`: made redundant by a verdict on another; undo brings it back."""
 

@@ -61,6 +61,11 @@ class Call:
         return paths.lease_id(self.request)
 
     @property
+    def mapping_id(self) -> int:
+        """The mapping that the path names."""
+        return paths.mapping_id(self.request)
+
+    @property
     def tag_id(self) -> int:
         """The tag that the path names."""
         return paths.tag_id(self.request)

@@ -24,6 +24,7 @@ _PATH_PARAMETERS: Mapping[str, tuple[Document, object]] = {
     "batch_id": (_ID_SCHEMA, 5),
     "job_id": (_ID_SCHEMA, 8),
     "lease_id": (_ID_SCHEMA, 32),
+    "mapping_id": (_ID_SCHEMA, 4),
     "tag_id": (_ID_SCHEMA, 7),
     "name": ({"type": "string", "pattern": MODEL_NAME}, "wd14"),
     "version": ({"type": "integer", "minimum": 1, "maximum": LARGEST_VERSION}, 2),

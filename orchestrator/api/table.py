@@ -5,6 +5,7 @@ from orchestrator.api import analyze, examples, health, images, metrics, registr
 from orchestrator.api.answers import PREFIX
 from orchestrator.api.bodies import BodyLimit
 from orchestrator.api.bulk_table import bulk_operations
+from orchestrator.api.mapping_table import mapping_operations
 from orchestrator.api.model_table import model_operations
 from orchestrator.api.operations import MULTIPART, Answer, Operation
 from orchestrator.api.queue_table import queue_operations
@@ -38,6 +39,7 @@ def operations() -> tuple[Operation, ...]:
         *queue_operations(PREFIX, tag=examples.TAG),
         *tag_operations(PREFIX, tag=examples.TAG),
         *statistics_operations(PREFIX, tag=examples.TAG),
+        *mapping_operations(PREFIX, tag=examples.TAG),
         *model_operations(PREFIX),
         *_operation(),
     )

@@ -42,6 +42,14 @@ def lease_id(request: Request) -> int:
     return found
 
 
+def mapping_id(request: Request) -> int:
+    """Return the mapping that the path names. Raises NotFound for what can be no mapping's id."""
+    found = _number(request, "mapping_id", MAX_ID)
+    if found is None:
+        raise NotFound("this is no mapping's id", code="mapping_not_found")
+    return found
+
+
 def tag_id(request: Request) -> int:
     """Return the tag that the path names. Raises NotFound for what can be no tag's id."""
     found = _number(request, "tag_id", MAX_ID)

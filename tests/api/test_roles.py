@@ -16,7 +16,7 @@ OPEN = [one for one in operations() if one.action is None]
 
 
 def address(operation: Operation, image_id: int = 999_999) -> str:
-    others = dict.fromkeys(("batch_id", "lease_id", "job_id", "tag_id"), 999_999)
+    others = dict.fromkeys(("batch_id", "lease_id", "job_id", "tag_id", "mapping_id"), 999_999)
     return operation.path.format(image_id=image_id, name="nobody", version=7, **others)
 
 

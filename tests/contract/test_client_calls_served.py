@@ -10,10 +10,11 @@ from installation import CLIENTS, Installation, portrait
 
 from orchestrator.api.operations import Operation
 from orchestrator.api.table import operations
-from orchestrator.client import ApiError, Client
-from orchestrator.records import Decision, Eligibility, Role, TagType
+from orchestrator.client import ApiError, Client, every
+from orchestrator.records import Decision, Eligibility, MappingAction, Role, TagType
 from orchestrator.wire.bulk import BulkFilter, BulkReviewRequest
 from orchestrator.wire.leases import ClaimRequest
+from orchestrator.wire.mappings import MappingImport, MappingRow, MappingsQuery
 from orchestrator.wire.queues import QueueQuery
 from orchestrator.wire.requests import (
     BatchesQuery,
@@ -84,6 +85,16 @@ async def calls(client: Client, served: Installation) -> Mapping[str, Callable[[
     assert done is not None
     await client.undo_batch(done.batch_id)
 
+    async def mapped() -> int:
+        row = MappingRow(external_tag=f"client_{token_hex(4)}", action=MappingAction.IGNORE)
+        await client.import_mappings(MappingImport(rows=(row,), apply=True))
+        (made, *_) = [one async for one in every(client.list_mappings, MappingsQuery(limit=200))][::-1]
+        assert made.external_tag == row.external_tag
+        return made.id
+
+    mapping_id = await mapped()
+    nothing = MappingRow(external_tag="client", action=MappingAction.IGNORE)
+
     tags = TagList(tag_ids=(tag.id,))
     return {
         "registerImage": lambda: client.register_image(RegisterImage(url="https://pictures.example/1.png")),
@@ -123,6 +134,13 @@ async def calls(client: Client, served: Installation) -> Mapping[str, Callable[[
         ),
         "showTag": lambda: client.show_tag(tag.id),
         "editTag": lambda: client.edit_tag(tag.id, TagEditRequest(parent_id=None)),
+        "listMappings": client.list_mappings,
+        "importMappings": lambda: client.import_mappings(MappingImport(rows=(nothing,))),
+        "removeMapping": lambda: client.remove_mapping(mapping_id),
+        "listMappingChanges": client.list_mapping_changes,
+        "validateMappings": client.validate_mappings,
+        "suggestMappings": client.suggest_mappings,
+        "showCoverage": client.show_coverage,
         "listModels": client.list_models,
         "showModel": lambda: client.show_model("wd14", 1),
         "activateModel": lambda: client.activate_model("wd14", 1),

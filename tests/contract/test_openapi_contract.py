@@ -61,6 +61,7 @@ def aim(case: schemathesis.Case, served: Installation) -> None:
     """Point right ids at rows that exist, or nearly do: generated ones would hardly ever hit. Wrong parts
     stay as they are, and so does what has been aimed before: callers share their cases."""
     aim_at_model(case)
+    aim_at_mapping(case)
     aim_at_tag(case, served)
     known = sorted(served.suggestions)
     if case.operation.definition.raw["operationId"] == "reviewAcrossImages":
@@ -95,6 +96,12 @@ def aim_at_tag(case: schemathesis.Case, served: Installation) -> None:
         case.path_parameters["tag_id"] = served.fuzzed_tag_id
     if is_right(case, ParameterLocation.BODY) and isinstance(case.body, dict) and case.body.get("tag_ids"):
         case.body["tag_ids"] = [served.fuzzed_tag_id]
+
+
+def aim_at_mapping(case: schemathesis.Case) -> None:
+    """Point right ids of mappings at none: other tests need those that are there."""
+    if is_right(case, ParameterLocation.PATH) and "mapping_id" in case.path_parameters:
+        case.path_parameters["mapping_id"] = 999_999_999
 
 
 def aim_at_model(case: schemathesis.Case) -> None:

@@ -57,7 +57,14 @@ ON_THE_BOARD = {
     "showTag": EVERYONE,
     "createTag": {M, A},
     "editTag": {M, A},
+    "listMappings": {E, A},
+    "importMappings": {E, A},
+    "listMappingChanges": {E, A},
+    "validateMappings": {E, A},
+    "suggestMappings": {E, A},
+    "showCoverage": {E, A},
 }
+ON_MAPPINGS = {"removeMapping": {E, A}}
 ON_LEASES: Mapping[str, Mapping[str, set[Role]]] = {
     "renewLease": {"own": {T, M, A}, "another's": set()},
     "releaseLease": {"own": {T, M, A}, "another's": {M, A}},
@@ -143,6 +150,7 @@ def call(
     batch_id: int = UNKNOWN_ID,
     lease_id: int = UNKNOWN_ID,
     job_id: int = UNKNOWN_ID,
+    mapping_id: int = UNKNOWN_ID,
 ) -> httpx.Response:
     """Call an operation with a request that is right, and hold its answer against the document."""
     more: dict[str, object] = {}
@@ -168,11 +176,14 @@ def call(
             more["json"] = {"title": f"made {token_hex(8)}", "type": "theme"}
         case "editTag":
             more["json"] = {"parent_id": None}
+        case "importMappings":
+            more["json"] = {"rows": [{"external_tag": "by_role", "action": "ignore"}], "apply": True}
         case "analyze":
             more["content"] = PICTURE
             headers = {**headers, "Content-Type": "image/jpeg"}
     name, version = ON_MODELS.get(operation.name, ("", 0)) if model is None else model
     numbers = {"image_id": image_id, "batch_id": batch_id, "lease_id": lease_id, "job_id": job_id}
+    numbers["mapping_id"] = mapping_id
     tag_id = a_tag(http, served) if "{tag_id}" in operation.path else 0
     path = operation.path.format(**numbers, name=name, version=version, tag_id=tag_id)
     response = http.request(operation.method, path, headers=headers, **more)  # type: ignore[arg-type]
@@ -186,9 +197,10 @@ def assert_refused(response: httpx.Response, status: int, *codes: str) -> None:
 
 
 def test_the_matrix_speaks_of_every_operation() -> None:
-    assert {*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS, *ON_VERDICTS, *ON_LEASES, *ON_JOBS, *WITHOUT_TOKEN} == set(
-        TABLE
-    )
+    assert {
+        *(*ON_IMAGES, *ON_THE_BOARD, *ON_MAPPINGS, *ON_MODELS, *ON_VERDICTS, *ON_LEASES, *ON_JOBS),
+        *WITHOUT_TOKEN,
+    } == set(TABLE)
     assert {name for name, one in TABLE.items() if "{image_id}" in one.path} == set(ON_IMAGES)
 
 
@@ -298,6 +310,24 @@ def test_whose_job_it_is_decides(http: httpx.Client, served: Installation, name:
         assert_refused(unknown, 403, "role_forbids")
 
 
+@pytest.mark.parametrize("role", Role)
+def test_mappings_are_removed_by_engineers(http: httpx.Client, served: Installation, role: Role) -> None:
+    """Given a mapping, then those who may map may remove it, and for others there is not even a 404."""
+    operation, headers = TABLE["removeMapping"], served.headers(role)
+    made = {"rows": [{"external_tag": "of nobody", "action": "ignore", "source": "matrix"}], "apply": True}
+    http.post(TABLE["importMappings"].path, json=made, headers=served.headers(A))
+    path, query = TABLE["listMappings"].path, {"source": "matrix"}
+    (mapping,) = http.get(path, params=query, headers=served.headers(A)).json()["items"]
+    response = call(http, served, operation, headers, mapping_id=mapping["id"])
+    unknown = call(http, served, operation, headers)
+    if role in ON_MAPPINGS["removeMapping"]:
+        assert response.is_success, response.text
+        assert_refused(unknown, 404, "mapping_not_found")
+    else:
+        assert_refused(response, 403, "role_forbids")
+        assert_refused(unknown, 403, "role_forbids")
+
+
 @pytest.mark.parametrize(("name", "role"), list(product(ON_MODELS, Role)))
 def test_models_are_for_engineers(http: httpx.Client, served: Installation, name: str, role: Role) -> None:
     response = call(http, served, TABLE[name], served.headers(role))
@@ -334,7 +364,9 @@ def test_a_list_shows_no_more_than_may_be_seen_one_by_one(
     assert role not in REVIEW["another's"] or OTHER in uploaders
 
 
-@pytest.mark.parametrize("name", [*ON_IMAGES, *ON_THE_BOARD, *ON_MODELS, *ON_VERDICTS, *ON_LEASES])
+@pytest.mark.parametrize(
+    "name", [*ON_IMAGES, *ON_THE_BOARD, *ON_MAPPINGS, *ON_MODELS, *ON_VERDICTS, *ON_LEASES]
+)
 @pytest.mark.parametrize(
     ("headers", "code"),
     [

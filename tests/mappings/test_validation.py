@@ -1,7 +1,7 @@
 """What `validate` finds wrong, and what it lets pass."""
 
-from mapping_tools.validation import Fault, validate
-from orchestrator.records import MappingAction, Tag, TagMapping, TagType
+from mapping_tools.validation import validate
+from orchestrator.records import MappingAction, MappingFault, Tag, TagMapping, TagType
 
 TAGS = (
     Tag(1, None, "smile", TagType.THEME),
@@ -17,7 +17,7 @@ def _map(name: str, tag_id: int | None, source: str = "danbooru") -> TagMapping:
     return TagMapping(len(name), source, name, action, tag_id)
 
 
-def _faults(*mappings: TagMapping) -> list[tuple[str, Fault]]:
+def _faults(*mappings: TagMapping) -> list[tuple[str, MappingFault]]:
     return [(one.external_tag, one.fault) for one in validate(mappings, TAGS, SPOKEN)]
 
 
@@ -30,24 +30,24 @@ def test_good_mappings_are_let_pass() -> None:
 
 
 def test_a_name_that_no_active_version_says_is_found() -> None:
-    assert _faults(_map("long_hare", 1)) == [("long_hare", Fault.UNKNOWN_NAME)]
+    assert _faults(_map("long_hare", 1)) == [("long_hare", MappingFault.UNKNOWN_NAME)]
     # Also where another source says it
-    assert _faults(_map("grin", 1, source="other")) == [("grin", Fault.UNKNOWN_NAME)]
+    assert _faults(_map("grin", 1, source="other")) == [("grin", MappingFault.UNKNOWN_NAME)]
 
 
 def test_a_tag_that_is_gone_or_an_alias_is_found() -> None:
     found = validate([_map("smile", 9), _map("grin", 2)], TAGS, SPOKEN)
     assert [(one.external_tag, one.fault) for one in found] == [
-        ("grin", Fault.TAG_IS_ALIAS),
-        ("smile", Fault.TAG_GONE),
+        ("grin", MappingFault.TAG_IS_ALIAS),
+        ("smile", MappingFault.TAG_GONE),
     ]
     assert "alias of 'smile'" in found[0].detail
 
 
 def test_contradictions_are_found_in_spellings_and_between_sources() -> None:
     # Two spellings of one name, to two tags
-    assert _faults(_map("gray_hair", 3), _map("grey_hair", 4)) == [("grey_hair", Fault.CONTRADICTION)]
+    assert _faults(_map("gray_hair", 3), _map("grey_hair", 4)) == [("grey_hair", MappingFault.CONTRADICTION)]
     # One name, mapped for one source and ignored for another
-    assert _faults(_map("smile", 1), _map("smile", None, "other")) == [("smile", Fault.CONTRADICTION)]
+    assert _faults(_map("smile", 1), _map("smile", None, "other")) == [("smile", MappingFault.CONTRADICTION)]
     # A tag and its alias are the same: no contradiction
-    assert _faults(_map("smile", 1), _map("smile", 2, "other")) == [("smile", Fault.TAG_IS_ALIAS)]
+    assert _faults(_map("smile", 1), _map("smile", 2, "other")) == [("smile", MappingFault.TAG_IS_ALIAS)]
