@@ -20,9 +20,15 @@ class TestVersionsThatHang:
         # Given a version that never comes back from a picture
         board = await install(Breakage.ENDLESS, versions=2)
         image_id = await board.world.add(picture(*RED))
-        await board.pipeline.analyse_images([image_id], LIVE)
+
+        async def tried() -> bool:
+            # On a busy machine all of Triton may look slow at first; such a try does not count.
+            await board.pipeline.analyse_images([image_id], LIVE)
+            return (await board.world.image(image_id)).attempts == 1
+
+        await until(tried, "the version is found to hang", timeout=MENDED_WITHIN)
         image = await board.world.image(image_id)
-        assert (image.state, image.attempts) == (ImageState.QUEUED, 1)
+        assert image.state is ImageState.QUEUED
         assert image.failure is not None
         assert image.failure.code == "model_hung"
         # When another image comes while the keeper is at work
