@@ -12,7 +12,7 @@ from benchmarks.pictures import uploads
 from benchmarks.uploading import Upload, client_of, upload
 from orchestrator.backfill import runs
 from orchestrator.images.blobs import store_blob
-from orchestrator.records import BackfillState, ImageSource, Priority, Role, SourceKind
+from orchestrator.records import ImageSource, Priority, Role, RunState, SourceKind
 from orchestrator.store import backfills, images, users
 from orchestrator.store.images import NewImage
 from orchestrator.store.transaction import Transaction
@@ -83,7 +83,7 @@ async def _backfill(place: Installation, where: Sequence[str]) -> float:
     async with asyncio.timeout(_PATIENCE):
         while True:
             found = await place.store.read(lambda tx: backfills.get(tx, begun.id))
-            if found.state is BackfillState.DONE:
+            if found.state is RunState.DONE:
                 break
             await asyncio.sleep(_POLL)
     if found.failed:

@@ -8,7 +8,7 @@ import structlog
 
 from orchestrator.actors import IDS_PER_MESSAGE, WorkQueue
 from orchestrator.backfill.selection import parse
-from orchestrator.records import BackfillState, Priority
+from orchestrator.records import Priority, RunState
 from orchestrator.store import backfills, images
 from orchestrator.store.backfills import Backfill
 from orchestrator.store.transaction import Transaction
@@ -46,7 +46,7 @@ class Feeder:
             settled = await backfills.settle(tx, backfill_id, limit=SETTLED_TOGETHER) if found.sent else 0
             ids: list[int] = []
             messages: list[int] = []
-            if found.state is BackfillState.RUNNING:
+            if found.state is RunState.RUNNING:
                 if found.selecting:
                     await backfills.select(tx, found, parse(_conditions(found)))
                 free = room + settled
@@ -56,13 +56,13 @@ class Feeder:
                     messages = await images.requeue_many(tx, ids, Priority.BACKFILL)
                 after = await backfills.get(tx, backfill_id)
                 if not (after.selecting or after.waiting or after.sent):
-                    await backfills.set_state(tx, backfill_id, BackfillState.DONE)
+                    await backfills.set_state(tx, backfill_id, RunState.DONE)
             return await backfills.get(tx, backfill_id), ids, messages
 
         after, ids, messages = await self._store.write(work)
         if messages and await self._queue.enqueue(messages, Priority.BACKFILL):
             await self._store.write(lambda tx: images.mark_enqueued(tx, messages))
-        if after.state is BackfillState.DONE:
+        if after.state is RunState.DONE:
             log.info("backfill done", backfill_id=backfill_id, done=after.done, failed=after.failed)
         return ids
 

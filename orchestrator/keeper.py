@@ -19,6 +19,7 @@ from orchestrator.feeder import Feeder
 from orchestrator.inference.client import TritonClient
 from orchestrator.reconciler import Reconciler
 from orchestrator.registry.registrar import Registrar
+from orchestrator.remapper import Remapper
 from orchestrator.review.jobs import JobRunner
 from orchestrator.review.statistics import Summer
 from orchestrator.review.tag_edits import Aligner
@@ -38,6 +39,7 @@ ALIGNER_INTERVAL = 5.0
 JOBS_INTERVAL = 1.0
 SUMMER_INTERVAL = 2.0
 FEEDER_INTERVAL = 0.5
+REMAPPER_INTERVAL = 1.0
 LONGEST_STEP = 150.0
 LONGEST_PUBLISHING = 3600.0
 
@@ -89,6 +91,7 @@ async def _keep(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             jobs = JobRunner(store)
             summer = Summer(store)
             feeder = Feeder(store, queue)
+            remapper = Remapper(settings, store)
             async with asyncio.TaskGroup() as group:
                 group.create_task(_every(LEADERSHIP_INTERVAL, leadership.check, stop))
                 group.create_task(_every(settings.sweep_interval, sweeper.sweep, stop, leadership))
@@ -97,6 +100,7 @@ async def _keep(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
                 group.create_task(_every(SUMMER_INTERVAL, summer.sum_up, stop, leadership))
                 group.create_task(_every(JOBS_INTERVAL, jobs.work, stop, leadership))
                 group.create_task(_every(FEEDER_INTERVAL, feeder.feed, stop, leadership))
+                group.create_task(_every(REMAPPER_INTERVAL, remapper.work, stop, leadership))
                 group.create_task(
                     _every(REGISTRAR_INTERVAL, registrar.look, stop, leadership, longest=LONGEST_PUBLISHING)
                 )

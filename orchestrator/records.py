@@ -590,8 +590,8 @@ class JobState(StrEnum):
     FAILED = "failed"
 
 
-class BackfillState(StrEnum):
-    """Where a backfill stands. What a paused or cancelled one has sent is still analysed."""
+class RunState(StrEnum):
+    """Where a backfill or a re-map stands. What a paused or cancelled one has done stays."""
 
     RUNNING = "running"
     PAUSED = "paused"

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
         300.0, gt=0, description="how long a reviewer holds what was handed out, unless renewed"
     )
     sweep_interval: float = Field(2.0, gt=0)
+    remap_after: float = Field(
+        10.0, gt=0, description="seconds without another change of the rules before everything is re-mapped"
+    )
 
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(

@@ -5,7 +5,7 @@ from itertools import islice
 
 from orchestrator.backfill.selection import parse
 from orchestrator.errors import Conflict, InvalidInput
-from orchestrator.records import BackfillState
+from orchestrator.records import RunState
 from orchestrator.store import backfills, models, users
 from orchestrator.store.backfills import Backfill, ImageFilter
 from orchestrator.store.transaction import Transaction
@@ -13,7 +13,7 @@ from orchestrator.store.unit_of_work import Store
 
 LISTED_TOGETHER = 5_000
 """Ids of a list that one transaction adds."""
-ENDED = (BackfillState.CANCELLED, BackfillState.DONE)
+ENDED = (RunState.CANCELLED, RunState.DONE)
 
 
 async def check(tx: Transaction, conditions: Sequence[str]) -> ImageFilter:
@@ -37,7 +37,7 @@ async def start(store: Store, conditions: Sequence[str]) -> Backfill:
         await check(tx, conditions)
         until = await backfills.last_image(tx)
         backfill_id = await backfills.add(
-            tx, asked={"where": list(conditions)}, until_id=until, state=BackfillState.RUNNING
+            tx, asked={"where": list(conditions)}, until_id=until, state=RunState.RUNNING
         )
         return await backfills.get(tx, backfill_id)
 
@@ -54,7 +54,7 @@ async def start_listed(
     """
     asked = {"manifest": name}
     backfill_id = await store.write(
-        lambda tx: backfills.add(tx, asked=asked, until_id=0, state=BackfillState.PAUSED)
+        lambda tx: backfills.add(tx, asked=asked, until_id=0, state=RunState.PAUSED)
     )
     unknown: list[int] = []
     ids = iter(image_ids)
@@ -72,20 +72,20 @@ async def _add(tx: Transaction, backfill_id: int, image_ids: Sequence[int]) -> f
 
 async def pause(store: Store, backfill_id: int) -> Backfill:
     """Send no more images. What was sent is still analysed. Raises NotFound, Conflict (`backfill_ended`)."""
-    return await _move(store, backfill_id, BackfillState.PAUSED)
+    return await _move(store, backfill_id, RunState.PAUSED)
 
 
 async def resume(store: Store, backfill_id: int) -> Backfill:
     """Go on with a paused backfill. Raises NotFound, Conflict (`backfill_ended`)."""
-    return await _move(store, backfill_id, BackfillState.RUNNING)
+    return await _move(store, backfill_id, RunState.RUNNING)
 
 
 async def cancel(store: Store, backfill_id: int) -> Backfill:
     """End a backfill; what it has not sent stays as it is. Raises NotFound, Conflict (`backfill_ended`)."""
-    return await _move(store, backfill_id, BackfillState.CANCELLED)
+    return await _move(store, backfill_id, RunState.CANCELLED)
 
 
-async def _move(store: Store, backfill_id: int, state: BackfillState) -> Backfill:
+async def _move(store: Store, backfill_id: int, state: RunState) -> Backfill:
     async def work(tx: Transaction) -> Backfill:
         found = await backfills.lock(tx, backfill_id)
         if found.state is state:
@@ -106,11 +106,11 @@ async def retry(store: Store, backfill_id: int, code: str | None) -> tuple[Backf
 
     async def work(tx: Transaction) -> tuple[Backfill, int]:
         found = await backfills.lock(tx, backfill_id)
-        if found.state is BackfillState.CANCELLED:
+        if found.state is RunState.CANCELLED:
             raise Conflict(f"backfill {backfill_id} is cancelled", code="backfill_ended")
         again = await backfills.retry(tx, backfill_id, code)
-        if again and found.state is BackfillState.DONE:
-            await backfills.set_state(tx, backfill_id, BackfillState.RUNNING)
+        if again and found.state is RunState.DONE:
+            await backfills.set_state(tx, backfill_id, RunState.RUNNING)
         return await backfills.get(tx, backfill_id), again
 
     return await store.write(work)

@@ -15,7 +15,7 @@ from orchestrator.backfill import runs
 from orchestrator.backfill.listing import read_ids
 from orchestrator.backfill.selection import CONDITIONS
 from orchestrator.cli.session import with_store
-from orchestrator.records import BackfillState
+from orchestrator.records import RunState
 from orchestrator.store import backfills
 from orchestrator.store.backfills import Backfill
 from orchestrator.store.unit_of_work import Store
@@ -194,7 +194,7 @@ async def _follow(store: Store, backfill: int) -> Backfill:
                 total=found.total,
                 description=f"backfill {backfill}, {found.failed:,} failed",
             )
-            if found.state is not BackfillState.RUNNING and not found.sent:
+            if found.state is not RunState.RUNNING and not found.sent:
                 return found
             await asyncio.sleep(_POLL)
 
@@ -219,7 +219,7 @@ def _asked(found: Backfill) -> str:
 
 def _rate(found: Backfill) -> float | None:
     """Return images a second since it began to run the last time."""
-    if found.resumed_at is None or found.state is not BackfillState.RUNNING:
+    if found.resumed_at is None or found.state is not RunState.RUNNING:
         return None
     seconds = (found.now - found.resumed_at).total_seconds()
     return (found.done + found.failed - found.ended_before) / seconds if seconds >= 1 else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.errors import NotFound
-from orchestrator.records import BackfillState, ImageState
+from orchestrator.records import ImageState, RunState
 from orchestrator.store.eligibility import HIDDEN
 from orchestrator.store.rows import moment, moment_or_none
 from orchestrator.store.transaction import Row, Transaction
@@ -37,7 +37,7 @@ class Backfill:
     with `ended_before` images behind it. `now`: the database's clock."""
 
     id: int
-    state: BackfillState
+    state: RunState
     asked: Mapping[str, object]
     selected_to: int
     until_id: int
@@ -65,10 +65,10 @@ class Backfill:
 _BACKFILLS = "SELECT b.*, UTC_TIMESTAMP(6) AS now FROM backfills b"
 
 
-async def add(tx: Transaction, *, asked: Mapping[str, object], until_id: int, state: BackfillState) -> int:
+async def add(tx: Transaction, *, asked: Mapping[str, object], until_id: int, state: RunState) -> int:
     """Store a backfill; returns its id. `until_id`: the last image that a filter looks at."""
     backfill_id = await tx.insert("backfills", state=state, asked=json.dumps(asked), until_id=until_id)
-    if state is BackfillState.RUNNING:
+    if state is RunState.RUNNING:
         await set_state(tx, backfill_id, state)
     return backfill_id
 
@@ -100,7 +100,7 @@ async def unsettled(tx: Transaction) -> list[Backfill]:
     return [_backfill(row) for row in rows]
 
 
-async def set_state(tx: Transaction, backfill_id: int, state: BackfillState) -> None:
+async def set_state(tx: Transaction, backfill_id: int, state: RunState) -> None:
     """Set the state of a locked backfill; RUNNING starts its clock anew, DONE and CANCELLED end it."""
     await tx.execute(
         """
@@ -112,8 +112,8 @@ async def set_state(tx: Transaction, backfill_id: int, state: BackfillState) -> 
         """,
         id=backfill_id,
         state=state,
-        runs=state is BackfillState.RUNNING,
-        ended=state in (BackfillState.DONE, BackfillState.CANCELLED),
+        runs=state is RunState.RUNNING,
+        ended=state in (RunState.DONE, RunState.CANCELLED),
     )
 
 
@@ -291,7 +291,7 @@ async def _count(
 def _backfill(row: Row) -> Backfill:
     return Backfill(
         id=row["id"],
-        state=BackfillState(row["state"]),
+        state=RunState(row["state"]),
         asked=json.loads(row["asked"]),
         selected_to=row["selected_to"],
         until_id=row["until_id"],

@@ -21,6 +21,7 @@ def test_every_command_teaches() -> None:
         ("mappings",),
         ("models",),
         ("backfill",),
+        ("remap",),
         ("review",),
         ("users",),
         ("tokens",),

@@ -17,7 +17,7 @@ from orchestrator.backfill.selection import parse
 from orchestrator.errors import Conflict, InvalidInput
 from orchestrator.feeder import Feeder
 from orchestrator.pipeline import Pipeline
-from orchestrator.records import BackfillState, Eligibility, ImageState, Priority, Role
+from orchestrator.records import Eligibility, ImageState, Priority, Role, RunState
 from orchestrator.resources import Resources
 from orchestrator.store import backfills, eligibility, users
 from orchestrator.store.backfills import Backfill, ImageFilter
@@ -65,7 +65,7 @@ class Town:
             await self.feeder.feed()
             await self.analyse(await self.sent(backfill))
             found = await self.of(backfill)
-            if found.state is not BackfillState.RUNNING:
+            if found.state is not RunState.RUNNING:
                 return found
         raise AssertionError(await self.of(backfill))
 
@@ -171,7 +171,7 @@ async def test_a_backfill_queues_a_window_at_a_time_and_ends_with_exact_counts(t
     assert depth.ready == 1
     # And when they end, the next ones follow until all have ended
     ended = await town.finish(backfill)
-    assert ended.state is BackfillState.DONE
+    assert ended.state is RunState.DONE
     assert (ended.total, ended.done, ended.failed, ended.sent) == (10, 8, 2, 0)
     assert await town.world.store.read(lambda tx: backfills.failures(tx, backfill.id)) == [
         ("not_an_image", 2, max(await _ids(town, "failed")))
@@ -217,7 +217,7 @@ async def test_pause_resume_and_cancel(town: Town):
     await town.analyse(await town.sent(backfill))
     await town.feeder.feed()
     paused = await town.of(backfill)
-    assert (paused.state, paused.done, paused.sent, paused.waiting) == (BackfillState.PAUSED, 3, 0, 4)
+    assert (paused.state, paused.done, paused.sent, paused.waiting) == (RunState.PAUSED, 3, 0, 4)
     # When it goes on and is cancelled with images under way
     await runs.resume(store, backfill.id)
     await town.feeder.feed()
@@ -226,13 +226,13 @@ async def test_pause_resume_and_cancel(town: Town):
     await town.feeder.feed()
     # Then those count, the last one is left alone, and it cannot go on
     ended = await town.of(backfill)
-    assert (ended.state, ended.done, ended.sent, ended.waiting) == (BackfillState.CANCELLED, 6, 0, 1)
+    assert (ended.state, ended.done, ended.sent, ended.waiting) == (RunState.CANCELLED, 6, 0, 1)
     for act in (runs.pause, runs.resume):
         with pytest.raises(Conflict, match="cancelled"):
             await act(store, backfill.id)
     with pytest.raises(Conflict, match="cancelled"):
         await runs.retry(store, backfill.id, None)
-    assert (await runs.cancel(store, backfill.id)).state is BackfillState.CANCELLED
+    assert (await runs.cancel(store, backfill.id)).state is RunState.CANCELLED
 
 
 async def test_failures_are_tried_again_by_their_reason(town: Town):
@@ -244,9 +244,9 @@ async def test_failures_are_tried_again_by_their_reason(town: Town):
     assert (await runs.retry(store, backfill.id, "fetch_timeout"))[1] == 0
     # When the failure is tried again, it runs again
     again, number = await runs.retry(store, backfill.id, "not_an_image")
-    assert (again.state, again.failed, again.waiting, number) == (BackfillState.RUNNING, 0, 1, 1)
+    assert (again.state, again.failed, again.waiting, number) == (RunState.RUNNING, 0, 1, 1)
     ended = await town.finish(backfill)
-    assert (ended.state, ended.done, ended.failed) == (BackfillState.DONE, 1, 1)
+    assert (ended.state, ended.done, ended.failed) == (RunState.DONE, 1, 1)
 
 
 async def test_a_list_starts_once_it_is_read_and_names_what_is_not_there(town: Town, tmp_path: Path):
@@ -258,7 +258,7 @@ async def test_a_list_starts_once_it_is_read_and_names_what_is_not_there(town: T
         town.world.store, read_ids(listed), name="ids.txt", progress=read.append
     )
     assert (unknown, sum(read), backfill.total) == ([999999], 4, 2)
-    assert backfill.state is BackfillState.RUNNING
+    assert backfill.state is RunState.RUNNING
     assert (await town.finish(backfill)).done == 2
 
 
@@ -321,7 +321,7 @@ async def test_whatever_is_done_in_whatever_order_counts_equal_a_recount(
             case "retry":
                 await runs.retry(store, run[0].id, None)
             case "pause" | "resume":
-                if (await town.of(run[0])).state is not BackfillState.DONE:
+                if (await town.of(run[0])).state is not RunState.DONE:
                     await (runs.pause if step == "pause" else runs.resume)(store, run[0].id)
         for one in run:
             counts, found = await town.recount(one), await town.of(one)
@@ -332,11 +332,11 @@ async def test_whatever_is_done_in_whatever_order_counts_equal_a_recount(
                 "failed": found.failed,
             } == {state: counts.get(state, 0) for state in ("waiting", "sent", "done", "failed")}
     for one in run:
-        if (await town.of(one)).state is BackfillState.PAUSED:
+        if (await town.of(one)).state is RunState.PAUSED:
             await runs.resume(store, one.id)
     for one in run:
-        if (await town.of(one)).state is BackfillState.RUNNING:
+        if (await town.of(one)).state is RunState.RUNNING:
             await town.finish(one)
     ended = [await town.of(one) for one in run]
-    assert all((one.state, one.sent, one.waiting) == (BackfillState.DONE, 0, 0) for one in ended)
+    assert all((one.state, one.sent, one.waiting) == (RunState.DONE, 0, 0) for one in ended)
     assert (ended[0].done, ended[0].failed) == (4, 1)
