@@ -30,6 +30,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _STAGE_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_STACK_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 _QUIET = ("httpx", "httpcore", "asyncio", "PIL", "databases")
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
@@ -40,6 +41,7 @@ class MetricName(StrEnum):
     IMAGES = "tagdesk_images_total"
     STAGE_SECONDS = "tagdesk_stage_seconds"
     INFERENCE_SECONDS = "tagdesk_inference_seconds"
+    STACK_IMAGES = "tagdesk_stack_images"
     SUGGESTIONS = "tagdesk_suggestions_total"
     UNMAPPED = "tagdesk_unmapped_tags_total"
     ENQUEUED = "tagdesk_enqueued_images_total"
@@ -81,6 +83,7 @@ class Metrics:
     images: Counter
     stage_seconds: Histogram
     inference_seconds: Histogram
+    stack_images: Histogram
     suggestions: Counter
     unmapped: Counter
     enqueued: Counter
@@ -117,6 +120,13 @@ class Metrics:
                 "Time of one answer of a model version, as the client sees it",
                 ["model", "version"],
                 buckets=_STAGE_BUCKETS,
+                registry=registry,
+            ),
+            stack_images=Histogram(
+                MetricName.STACK_IMAGES,
+                "Pictures of a backfill that one request carried",
+                ["model", "version"],
+                buckets=_STACK_BUCKETS,
                 registry=registry,
             ),
             suggestions=Counter(

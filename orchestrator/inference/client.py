@@ -205,6 +205,12 @@ class TritonClient:
             )
         return progress_of(answer.model_stats[0])
 
+    async def max_batch(self, model: ServedModel, *, deadline: float = 5.0) -> int:
+        """Return how many pictures a request may carry, at least 1. Raises InferenceUnavailable."""
+        async with self._call() as channel:
+            answer = await channel.get_model_config(model.name, str(model.version), client_timeout=deadline)
+        return max(1, int(answer.config.max_batch_size))
+
     async def index(self, *, deadline: float = 5.0) -> tuple[RepositoryEntry, ...]:
         """Return what Triton knows of its repository, by name and version; versions that were never
         loaded are not listed."""

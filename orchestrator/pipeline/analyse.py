@@ -12,13 +12,13 @@ from orchestrator.errors import InferenceUnavailable, StoreUnavailable, TagdeskE
 from orchestrator.images.decoder import Decoder
 from orchestrator.images.fetch import ImageFetcher
 from orchestrator.inference.client import TritonClient
-from orchestrator.pipeline.claims import claim, held
+from orchestrator.pipeline.claims import claim, held, let_go
 from orchestrator.pipeline.outage import Outage
 from orchestrator.pipeline.retries import ATTEMPTS_EXHAUSTED, Verdict, judge
 from orchestrator.pipeline.rules import Rules, RulesCache
-from orchestrator.pipeline.stages import Seen, Stages, Timings
+from orchestrator.pipeline.stages import Stages, Timings
+from orchestrator.pipeline.storing import Look, Storing
 from orchestrator.records import (
-    Analysis,
     ClaimedImage,
     ImageContext,
     ImageFailure,
@@ -31,7 +31,7 @@ from orchestrator.records import (
     VersionRating,
 )
 from orchestrator.settings import Settings
-from orchestrator.store import images, suggestions
+from orchestrator.store import images
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 from orchestrator.tagging.plan import TaggingPlan
@@ -40,8 +40,12 @@ from orchestrator.telemetry import Metrics, Outcome, Stage
 
 log = structlog.get_logger(__name__)
 
-CLAIMED_AT_ONCE = 8
-STORE_ALLOWANCE = 10.0
+CLAIMED_AT_ONCE = 32
+UNDER_WAY = 16
+"""Pictures of all messages of a process between being fetched and being seen: what bounds its memory, and
+what it has in hand when it is told to end."""
+
+STORE_ALLOWANCE = 20.0
 NAMES_LOGGED = 20
 
 
@@ -89,6 +93,8 @@ class Pipeline:
         self._rules = RulesCache(settings, store)
         self._outage = Outage(triton)
         self._stages = Stages(settings=settings, decoder=decoder, triton=triton, metrics=metrics)
+        self._storing = Storing(store)
+        self._room = asyncio.Semaphore(UNDER_WAY)
         self._draining = False
 
     @property
@@ -98,7 +104,7 @@ class Pipeline:
         return settings.fetch_timeout + settings.decode_timeout + settings.inference_timeout + STORE_ALLOWANCE
 
     def drain(self) -> None:
-        """Claim nothing more; what is claimed is finished. May be called from any thread."""
+        """Claim nothing more; what is begun is finished. May be called from any thread."""
         self._draining = True
 
     async def warm(self) -> None:
@@ -132,8 +138,11 @@ class Pipeline:
                 held(self._store, claimed, lease=self._settings.claim_lease),
                 asyncio.TaskGroup() as group,
             ):
-                for image in claimed:
-                    group.create_task(self._settle(image, rules, priority))
+                begun = [group.create_task(self._settle(image, rules, priority)) for image in claimed]
+            left = [image for image, task in zip(claimed, begun, strict=True) if not task.result()]
+            if left:
+                await let_go(self._store, left)
+                return [*(image.id for image in left), *image_ids[start + CLAIMED_AT_ONCE :]]
         return ()
 
     async def analyze_bytes(self, data: bytes) -> Analysed:
@@ -161,8 +170,8 @@ class Pipeline:
             ratings=resolution.ratings,
         )
 
-    async def _settle(self, image: ClaimedImage, rules: Rules, priority: Priority) -> None:
-        """Bring one claimed image to its end, or back to the queue."""
+    async def _settle(self, image: ClaimedImage, rules: Rules, priority: Priority) -> bool:
+        """Bring one claimed image to its end, or back to the queue. False: not begun, as we end."""
         structlog.contextvars.bind_contextvars(
             image_id=image.id,
             attempt=image.attempts,
@@ -172,10 +181,16 @@ class Pipeline:
             # Only workers that died get here: every try that ended by itself was counted and judged.
             failure = ImageFailure(ATTEMPTS_EXHAUSTED, f"{image.attempts - 1} tries ended without a result")
             await self._give_back(image, Verdict(failure, retry_in=None), priority)
-            return
+            return True
         try:
-            async with asyncio.timeout(self.longest_analysis):
-                await self._analyse(image, rules, priority)
+            async with self._room:
+                if self._draining:
+                    return False
+                start = perf_counter()
+                timings: Timings = {}
+                async with asyncio.timeout(self.longest_analysis):
+                    look = await self._look(image, rules, priority, timings)
+            await self._store_look(look, priority, start, timings)
         except Exception as error:
             if isinstance(error, InferenceUnavailable) and rules.ready:
                 self._outage.noticed()
@@ -188,18 +203,20 @@ class Pipeline:
                 base=self._settings.retry_base,
             )
             await self._give_back(image, verdict, priority)
+        return True
 
-    async def _analyse(self, image: ClaimedImage, rules: Rules, priority: Priority) -> None:
-        start = perf_counter()
-        timings: Timings = {}
+    async def _look(self, image: ClaimedImage, rules: Rules, priority: Priority, timings: Timings) -> Look:
         with self._metrics.timed(Stage.FETCH, timings):
             fetched = await self._fetcher.fetch(image.source)
-        seen = await self._stages.look(fetched.data, rules, priority=priority)
+        # Who failed before keeps to itself: it may be what made others fail that were asked about with it.
+        seen = await self._stages.look(fetched.data, rules, priority=priority, alone=image.attempts > 1)
         timings |= seen.timings
+        return Look(image, fetched.sha256, seen, rules)
+
+    async def _store_look(self, look: Look, priority: Priority, start: float, timings: Timings) -> None:
         with self._metrics.timed(Stage.STORE, timings):
-            resolution = await self._store.write(
-                lambda tx: self._store_analysis(tx, image, fetched.sha256, seen, rules)
-            )
+            async with asyncio.timeout(STORE_ALLOWANCE):
+                resolution = await self._storing.write(look)
         if resolution is None:
             log.warning("claim lost; result dropped")
             self._metrics.images.labels(priority, Outcome.LOST, "").inc()
@@ -207,32 +224,13 @@ class Pipeline:
         seconds = perf_counter() - start
         self._metrics.stage_seconds.labels(Stage.TOTAL).observe(seconds)
         self._metrics.images.labels(priority, Outcome.DONE, "").inc()
-        self._count(resolution, rules)
+        self._count(resolution, look.rules)
         log.info(
             "image analysed",
             suggestions=len(resolution.suggestions),
             unmapped=[tag.external_tag for tag in resolution.unmapped[:NAMES_LOGGED]],
             milliseconds=timings | {"total": round(seconds * 1000, 1)},
         )
-
-    async def _store_analysis(
-        self, tx: Transaction, image: ClaimedImage, sha256: str, seen: Seen, rules: Rules
-    ) -> Resolution | None:
-        """Resolve against the tags that the image has by now and store all of it; None: claim lost."""
-        prepared = seen.prepared
-        context = await suggestions.context(tx, image.id, has_alpha=prepared.has_alpha, sha256=sha256)
-        resolution = resolve(rules.plan, context, seen.raw)
-        analysis = Analysis(
-            sha256=sha256,
-            width=prepared.width,
-            height=prepared.height,
-            has_alpha=prepared.has_alpha,
-            media_type=prepared.media_type,
-            model_version_ids=tuple(model.id for model in rules.models),
-            raw=seen.raw,
-            ratings=resolution.ratings,
-        )
-        return resolution if await suggestions.persist(tx, image, analysis, resolution) else None
 
     def _count(self, resolution: Resolution, rules: Rules) -> None:
         for suggestion in resolution.suggestions:

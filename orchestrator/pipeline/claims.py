@@ -21,6 +21,16 @@ async def claim(store: Store, image_ids: Sequence[int], *, lease: float) -> list
     return await store.write(lambda tx: images.claim(tx, image_ids, lease=lease))
 
 
+async def let_go(store: Store, claimed: Sequence[ClaimedImage]) -> None:
+    """Put images back that nobody has begun with. Where the database is away the claims run out."""
+    by_token = _by_token(claimed)
+    try:
+        for token, ids in by_token.items():
+            await store.write(lambda tx, ids=ids, token=token: images.let_go(tx, ids, token))  # type: ignore[misc]
+    except StoreUnavailable as error:
+        log.warning("claims could not be put back; they run out", images=len(claimed), error=str(error))
+
+
 @asynccontextmanager
 async def held(store: Store, claimed: Sequence[ClaimedImage], *, lease: float) -> AsyncIterator[None]:
     """Renew the claims three times a lease until the block ends."""
@@ -34,9 +44,7 @@ async def held(store: Store, claimed: Sequence[ClaimedImage], *, lease: float) -
 
 
 async def _renew(store: Store, claimed: Sequence[ClaimedImage], lease: float) -> None:
-    by_token: dict[str, list[int]] = {}
-    for image in claimed:
-        by_token.setdefault(image.token, []).append(image.id)
+    by_token = _by_token(claimed)
     while True:
         await asyncio.sleep(lease / RENEWALS_PER_LEASE)
         for token, ids in by_token.items():
@@ -45,3 +53,10 @@ async def _renew(store: Store, claimed: Sequence[ClaimedImage], lease: float) ->
             except StoreUnavailable as error:
                 # At worst somebody else takes the images over, and our result is not stored.
                 log.warning("claims could not be renewed", images=len(ids), error=str(error))
+
+
+def _by_token(claimed: Sequence[ClaimedImage]) -> dict[str, list[int]]:
+    by_token: dict[str, list[int]] = {}
+    for image in claimed:
+        by_token.setdefault(image.token, []).append(image.id)
+    return by_token

@@ -11,6 +11,7 @@ from orchestrator.inference.client import TritonClient
 from orchestrator.inference.failures import SERVER_AWAY
 from orchestrator.pipeline.hanging import answer_of
 from orchestrator.pipeline.rules import Rules
+from orchestrator.pipeline.stacking import Stacks
 from orchestrator.records import (
     ModelScores,
     PreparedImage,
@@ -36,7 +37,7 @@ class Seen:
 
 
 class Stages:
-    """Prepares a picture and asks every model at once. Holds no state of its own."""
+    """Prepares a picture and asks every model at once. Belongs to one event loop."""
 
     def __init__(
         self, *, settings: Settings, decoder: Decoder, triton: TritonClient, metrics: Metrics
@@ -46,11 +47,13 @@ class Stages:
         self._metrics = metrics
         self._floor = as_score(settings.raw_score_floor)
         self._deadline = settings.inference_timeout
+        self._stacks = Stacks(triton, metrics, deadline=settings.inference_timeout)
 
-    async def look(self, data: bytes, rules: Rules, *, priority: Priority) -> Seen:
+    async def look(self, data: bytes, rules: Rules, *, priority: Priority, alone: bool = False) -> Seen:
         """Return the raw predictions of every model of `rules` for the picture `data`.
 
-        Raises DecodeError, InferenceUnavailable (also with no active model), InferenceRejected.
+        Pictures of a backfill are asked about together, unless `alone`. Raises DecodeError,
+        InferenceUnavailable (also with no active model), InferenceRejected.
         """
         if not rules.ready:
             raise InferenceUnavailable("no model version is active", code="no_active_model")
@@ -58,29 +61,40 @@ class Stages:
         with self._metrics.timed(Stage.DECODE, timings):
             prepared = await self._decoder.prepare(data, rules.geometries)
         with self._metrics.timed(Stage.INFER, timings):
-            scores = await self._ask_all(prepared, rules, priority)
+            scores = await self._ask_all(prepared, rules, priority, alone)
         raw = tuple(row for answer in scores for row in to_raw(answer, self._floor))
         return Seen(prepared, raw, timings)
 
-    async def _ask_all(self, prepared: PreparedImage, rules: Rules, priority: Priority) -> list[ModelScores]:
+    async def _ask_all(
+        self, prepared: PreparedImage, rules: Rules, priority: Priority, alone: bool
+    ) -> list[ModelScores]:
+        self._stacks.let_go(rules.models)
         try:
             async with asyncio.TaskGroup() as group:
-                asked = [group.create_task(self._ask(model, prepared, priority)) for model in rules.models]
+                asked = [
+                    group.create_task(self._ask(model, prepared, priority, alone)) for model in rules.models
+                ]
         except ExceptionGroup as failures:
             # The group has cancelled the others; the first failure decides what becomes of the image.
             raise failures.exceptions[0] from failures
         return [task.result() for task in asked]
 
-    async def _ask(self, model: ServedModel, prepared: PreparedImage, priority: Priority) -> ModelScores:
+    async def _ask(
+        self, model: ServedModel, prepared: PreparedImage, priority: Priority, alone: bool
+    ) -> ModelScores:
         start = perf_counter()
         tensor = prepared.tensors[model.geometry]
         try:
-            answer = await answer_of(
-                self._triton, model, tensor[None], priority=priority, deadline=self._deadline
-            )
+            if priority is Priority.BACKFILL:
+                answer = await self._stacks.ask(model, tensor, alone=alone)
+            else:
+                # Triton puts live pictures together itself, from all processes and at no delay.
+                (answer,) = await answer_of(
+                    self._triton, model, tensor[None], priority=priority, deadline=self._deadline
+                )
         except (InferenceRejected, InferenceUnavailable) as error:
             if error.code != SERVER_AWAY:
                 self._metrics.broken_answers.labels(model.name, model.version, error.code).inc()
             raise
         self._metrics.inference_seconds.labels(model.name, model.version).observe(perf_counter() - start)
-        return ModelScores(model, answer[0])
+        return ModelScores(model, answer)

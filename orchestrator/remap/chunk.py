@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from orchestrator.remap.difference import Difference, difference, proposals, total
 from orchestrator.store import remaps, rules_version, verdicts
 from orchestrator.store.counters import Deltas
-from orchestrator.store.reconcile import reconcile
+from orchestrator.store.reconcile import Proposed, reconcile
 from orchestrator.store.remaps import Changes
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
@@ -49,11 +49,9 @@ async def bring_up_to_date(tx: Transaction, plan: TaggingPlan, image_ids: Sequen
     if await rules_version.current(tx) != plan.version:
         raise Outdated
     deltas = Deltas()
-    done: list[Difference] = []
-    for image in await remaps.read(tx, image_ids):
-        found = difference(plan, image)
-        if found:
-            await reconcile(tx, image.id, proposals(plan, image), deltas, explicit=False)
-            done.append(found)
+    stale = [
+        (image, found) for image in await remaps.read(tx, image_ids) if (found := difference(plan, image))
+    ]
+    await reconcile(tx, [Proposed(image.id, proposals(plan, image)) for image, _ in stale], deltas)
     await deltas.apply(tx)
-    return total(done)
+    return total(found for _, found in stale)

@@ -19,7 +19,7 @@ from orchestrator.records import (
 from orchestrator.review.once import Keyed, once
 from orchestrator.store import audit, counters, images, links, outbox, suggestions, verdicts
 from orchestrator.store import eligibility as stored
-from orchestrator.store.reconcile import reconcile
+from orchestrator.store.reconcile import Proposed, reconcile
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 from orchestrator.tagging.plan import TaggingPlan
@@ -118,7 +118,7 @@ async def _restore(tx: Transaction, image_id: int, plan: TaggingPlan, deltas: co
     )
     resolution = resolve(plan, context, known.raw)
     proposals = (*resolution.suggestions, *resolution.explorations)
-    await reconcile(tx, image_id, proposals, deltas, explicit=False)
+    await reconcile(tx, [Proposed(image_id, proposals)], deltas)
     active = {
         version_id
         for version_id, version in plan.versions.items()

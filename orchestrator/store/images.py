@@ -2,7 +2,8 @@
 
 queued ─claim─► running ─┬─ suggestions.persist ─► done ─requeue─► queued
                          ├─ finish_failed ───────► failed ─requeue─► queued
-                         └─ release_for_retry ───► queued (not before a moment)
+                         ├─ release_for_retry ───► queued (not before a moment)
+                         └─ let_go ──────────────► queued
 
 A claim is a token: whoever finishes must still hold it, so a worker that was thought dead changes nothing.
 All moments are the database's own clock.
@@ -36,6 +37,7 @@ __all__ = [
     "finish_failed",
     "get",
     "get_many",
+    "let_go",
     "list_images",
     "mark_enqueued",
     "oldest_queued_age",
@@ -207,6 +209,19 @@ async def renew(tx: Transaction, image_ids: Sequence[int], token: str) -> int:
     return await tx.execute(
         "UPDATE images SET claimed_at = UTC_TIMESTAMP(6)"
         " WHERE id IN :ids AND claim_token = :token ORDER BY id",
+        ids=sorted(set(image_ids)),
+        token=bytes.fromhex(token),
+    )
+
+
+async def let_go(tx: Transaction, image_ids: Sequence[int], token: str) -> int:
+    """Queue claimed images again as if nobody had taken them; returns how many the token still held."""
+    if not image_ids:
+        return 0
+    return await tx.execute(
+        "UPDATE images SET state = 'queued', claim_token = NULL, claimed_at = NULL,"
+        " attempts = GREATEST(attempts, 1) - 1"
+        " WHERE id IN :ids AND state = 'running' AND claim_token = :token ORDER BY id",
         ids=sorted(set(image_ids)),
         token=bytes.fromhex(token),
     )

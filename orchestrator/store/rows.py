@@ -19,15 +19,17 @@ def moment_or_none(value: datetime | None) -> datetime | None:
     return None if value is None else moment(value)
 
 
-def pair_table(pairs: Collection[tuple[int, int]]) -> tuple[str, dict[str, object]]:
-    """Return a table of (image_id, tag_id) for a statement, and its parameters; `pairs` is not empty.
+def pair_table(
+    pairs: Collection[tuple[int, int]], columns: str = "image_id, tag_id"
+) -> tuple[str, dict[str, object]]:
+    """Return a table of pairs for a statement, and its parameters; `pairs` is not empty.
 
     Joined in front (STRAIGHT_JOIN) it is a dive by key for each pair. With hundreds of pairs
     `(image_id, tag_id) IN (…)` takes twenty times as long, and locks more.
     """
     named = {f"pair_{number}": pair for number, pair in enumerate(sorted(set(pairs)))}
     values = ", ".join(f":{name}" for name in named)
-    return f"(WITH p (image_id, tag_id) AS (VALUES {values}) SELECT * FROM p)", dict(named)  # noqa: S608
+    return f"(WITH p ({columns}) AS (VALUES {values}) SELECT * FROM p)", dict(named)  # noqa: S608
 
 
 def tag(row: Row) -> Tag:

@@ -2,111 +2,176 @@
 """Suggestions: storing a finished analysis, and reading what people review.
 
 One row an image and tag, with evidence from every model version that saw it. All of an analysis is stored
-in one transaction; locks are taken in the order image, suggestions, shared counters.
+in one transaction, which may be of many images; locks are taken in the order images, suggestions, shared
+counters.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from orchestrator.records import (
     Analysis,
     ClaimedImage,
     Eligibility,
     EvidenceView,
-    ImageContext,
+    ImageState,
     Resolution,
     SuggestionCounts,
     SuggestionStatus,
     SuggestionView,
 )
-from orchestrator.store import links, mappings
+from orchestrator.store import mappings
 from orchestrator.store.counters import Deltas
 from orchestrator.store.eligibility import HIDDEN
-from orchestrator.store.reconcile import reconcile
-from orchestrator.store.rows import TAG_COLUMNS, moment_or_none, tag
+from orchestrator.store.reconcile import Proposed, reconcile
+from orchestrator.store.rows import TAG_COLUMNS, moment_or_none, pair_table, tag
 from orchestrator.store.transaction import Transaction
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One analysis that is to be stored."""
+
+    image: ClaimedImage
+    analysis: Analysis
+    resolution: Resolution
+
+
 async def persist(tx: Transaction, image: ClaimedImage, analysis: Analysis, resolution: Resolution) -> bool:
-    """Store one analysis and end its image as done.
+    """Store one analysis as `persist_many` does; False when the claim was lost."""
+    return bool(await persist_many(tx, [Finished(image, analysis, resolution)]))
 
-    False, and nothing is changed, when the claim was lost. Storing the same analysis again changes no
-    suggestion and counts nothing twice. A repost or deleted image keeps its raw scores, but has no pending
-    rows.
+
+async def persist_many(tx: Transaction, finished: Sequence[Finished]) -> frozenset[ClaimedImage]:
+    """Store analyses and end their images as done; returns these images.
+
+    Those whose claim was lost are not among them, and nothing of them is changed. Storing the same analysis
+    again changes no suggestion and counts nothing twice. A repost or deleted image keeps its raw scores, but
+    has no pending rows.
     """
-    row = await tx.fetch_one(
-        "SELECT state, claim_token, eligibility, explicit_analysis, explicit_by FROM images"
-        " WHERE id = :id FOR UPDATE",
-        id=image.id,
+    rows = await tx.fetch_rows(
+        "SELECT id, state, claim_token, eligibility, explicit_analysis, explicit_by FROM images"
+        " WHERE id IN :ids ORDER BY id FOR UPDATE",
+        ids=sorted(one.image.id for one in finished),
     )
-    if row is None or row["state"] != "running" or row["claim_token"] != bytes.fromhex(image.token):
-        return False
-    new_sources = await _store_raw(tx, image.id, analysis)
+    locked = {row[0]: row[1:] for row in rows}
+    held = [
+        one
+        for one in sorted(finished, key=lambda one: one.image.id)
+        if locked.get(one.image.id, ())[:2] == (ImageState.RUNNING, bytes.fromhex(one.image.token))
+    ]
+    if not held:
+        return frozenset()
+    news = await _store_raw(tx, held)
     deltas = Deltas()
-    hidden = Eligibility(row["eligibility"]) in HIDDEN
-    proposals = () if hidden else (*resolution.suggestions, *resolution.explorations)
-    await reconcile(
-        tx,
-        image.id,
-        proposals,
-        deltas,
-        explicit=bool(row["explicit_analysis"]),
-        asked_by=row["explicit_by"],
-    )
-    await tx.execute(
-        """
-        UPDATE images
-        SET state = 'done', claim_token = NULL, claimed_at = NULL, not_before = NULL,
-            failure_code = NULL, failure_detail = NULL, explicit_analysis = FALSE, explicit_by = NULL,
-            sha256 = :sha256, width = :width, height = :height, has_alpha = :has_alpha,
-            media_type = :media_type, analysed_at = UTC_TIMESTAMP(6)
-        WHERE id = :id
-        """,
-        id=image.id,
-        sha256=bytes.fromhex(analysis.sha256),
-        width=analysis.width,
-        height=analysis.height,
-        has_alpha=analysis.has_alpha,
-        media_type=analysis.media_type,
-    )
+    proposed = []
+    for one in held:
+        _, _, eligibility, explicit, asked_by = locked[one.image.id]
+        hidden = Eligibility(eligibility) in HIDDEN
+        proposals = () if hidden else (*one.resolution.suggestions, *one.resolution.explorations)
+        proposed.append(Proposed(one.image.id, proposals, bool(explicit), asked_by))
+    await reconcile(tx, proposed, deltas)
+    await _end_as_done(tx, held)
     # Rows that every analysis shares come last, so that they are held for the shortest time.
-    await mappings.count_unmapped(tx, [name for name in resolution.unmapped if name.source in new_sources])
+    await mappings.count_unmapped(
+        tx,
+        [
+            name
+            for one, sources in zip(held, news, strict=True)
+            for name in one.resolution.unmapped
+            if name.source in sources
+        ],
+    )
     await deltas.apply(tx)
-    return True
+    return frozenset(one.image for one in held)
 
 
-async def _store_raw(tx: Transaction, image_id: int, analysis: Analysis) -> frozenset[str]:
-    """Replace raw scores and ratings per version; returns the sources that see this image anew.
+async def _end_as_done(tx: Transaction, held: Sequence[Finished]) -> None:
+    values = {
+        f"row_{number}": (
+            one.image.id,
+            one.analysis.sha256,
+            one.analysis.width,
+            one.analysis.height,
+            one.analysis.has_alpha,
+            one.analysis.media_type,
+        )
+        for number, one in enumerate(held)
+    }
+    listed = ", ".join(f":{name}" for name in values)
+    await tx.execute(
+        f"""
+        UPDATE images i
+        JOIN (WITH n (id, sha256, width, height, has_alpha, media_type) AS (VALUES {listed})
+              SELECT * FROM n) n ON n.id = i.id
+        SET i.state = 'done', i.claim_token = NULL, i.claimed_at = NULL, i.not_before = NULL,
+            i.failure_code = NULL, i.failure_detail = NULL, i.explicit_analysis = FALSE, i.explicit_by = NULL,
+            i.sha256 = UNHEX(n.sha256), i.width = n.width, i.height = n.height, i.has_alpha = n.has_alpha,
+            i.media_type = n.media_type, i.analysed_at = UTC_TIMESTAMP(6)
+        """,
+        **values,
+    )
+
+
+async def _store_raw(tx: Transaction, held: Sequence[Finished]) -> list[frozenset[str]]:
+    """Replace raw scores and ratings per image and version; returns, for each, the sources that see it anew.
 
     A name counts as unmapped once an image and version, so only versions without an analysis so far count.
     """
-    versions = sorted(set(analysis.model_version_ids))
+    ids = [one.image.id for one in held]
+    versions = sorted({version for one in held for version in one.analysis.model_version_ids})
     if not versions:
-        return frozenset()
-    seen = await tx.fetch_rows(
-        "SELECT v.source, a.image_id IS NOT NULL FROM model_versions v"
-        " LEFT JOIN analyses a ON a.model_version_id = v.id AND a.image_id = :image_id"
-        " WHERE v.id IN :versions",
-        image_id=image_id,
-        versions=versions,
+        return [frozenset() for _ in held]
+    sources = dict(
+        await tx.fetch_rows("SELECT id, source FROM model_versions WHERE id IN :versions", versions=versions)
     )
-    ratings = {rating.model_version_id: rating.rating for rating in analysis.ratings}
+    seen = set(
+        await tx.fetch_rows(
+            "SELECT image_id, model_version_id FROM analyses"
+            " WHERE image_id IN :ids AND model_version_id IN :versions",
+            ids=ids,
+            versions=versions,
+        )
+    )
+    places = [
+        (one.image.id, version) for one in held for version in sorted(set(one.analysis.model_version_ids))
+    ]
+    ratings = {
+        (one.image.id, rating.model_version_id): rating.rating
+        for one in held
+        for rating in one.analysis.ratings
+    }
     await tx.insert_many(
         "analyses",
         ("image_id", "model_version_id", "rating"),
-        [(image_id, version, ratings.get(version)) for version in versions],
+        [(*place, ratings.get(place)) for place in places],
         on_duplicate="rating = VALUES(rating), analysed_at = UTC_TIMESTAMP(6)",
     )
-    await tx.execute(
-        "DELETE FROM raw_predictions WHERE image_id = :image_id AND model_version_id IN :versions",
-        image_id=image_id,
-        versions=versions,
-    )
+    again = [place for place in places if place in seen]
+    if again:
+        table, parameters = pair_table(again, "image_id, model_version_id")
+        await tx.execute(
+            f"DELETE r FROM {table} p STRAIGHT_JOIN raw_predictions r"
+            " ON r.image_id = p.image_id AND r.model_version_id = p.model_version_id",
+            **parameters,
+        )
     await tx.insert_many(
         "raw_predictions",
         ("image_id", "model_version_id", "label", "score"),
-        sorted((image_id, raw.model_version_id, raw.label, raw.score) for raw in analysis.raw),
+        sorted(
+            (one.image.id, raw.model_version_id, raw.label, raw.score)
+            for one in held
+            for raw in one.analysis.raw
+        ),
     )
-    return frozenset(source for source, known in seen if not known)
+    return [
+        frozenset(
+            sources[version]
+            for version in one.analysis.model_version_ids
+            if (one.image.id, version) not in seen
+        )
+        for one in held
+    ]
 
 
 async def for_image(
@@ -187,8 +252,3 @@ async def counts(tx: Transaction, image_id: int) -> SuggestionCounts:
     return SuggestionCounts(
         pending=found.get("pending", 0), approved=found.get("approved", 0), rejected=found.get("rejected", 0)
     )
-
-
-async def context(tx: Transaction, image_id: int, *, has_alpha: bool, sha256: str) -> ImageContext:
-    """Return what the rules need to know of an image whose picture, of this hash, has just been decoded."""
-    return ImageContext(has_alpha=has_alpha, applied=await links.applied_ids(tx, image_id), sha256=sha256)
