@@ -7,6 +7,7 @@ import typer
 
 from benchmarks.backfill_live import backfill_live
 from benchmarks.model_rollout import model_rollout
+from benchmarks.pipeline import pipeline
 from benchmarks.queue_scale import queue_scale
 from benchmarks.review_contention import review_contention
 from benchmarks.uploading import burst, live_latency
@@ -50,6 +51,15 @@ def backfill_live_(
 ) -> None:
     """What a backfill costs those who wait, and what they cost the backfill."""
     asyncio.run(backfill_live(images, uploads)).show()
+
+
+@app.command("pipeline")
+def pipeline_(
+    images: Annotated[int, typer.Option(min=64, help="How many images a round has, of three.")] = 1500,
+    vit_images: Annotated[int, typer.Option(min=0, help="The same, of five, with the large model.")] = 8,
+) -> None:
+    """What a backfill costs: with a model that computes nothing, and with one as large as the real one."""
+    asyncio.run(pipeline(images, vit_images)).show()
 
 
 @app.command("queue_scale")

@@ -21,11 +21,18 @@ def uploads(folder: Path, count: int) -> list[bytes]:
     return [_with_comment(drawn[number % DRAWN], number) for number in range(count)]
 
 
-def _drawn(path: Path, seed: int) -> bytes:
+def posts(folder: Path, count: int) -> list[bytes]:
+    """Return `count` JPEG files of 500 pixels on the longer side, as boards show them, made like uploads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = [_drawn(folder / f"post-{number:03d}.jpg", SEED + number, side=500) for number in range(DRAWN)]
+    return [_with_comment(drawn[number % DRAWN], number) for number in range(count)]
+
+
+def _drawn(path: Path, seed: int, side: float | None = None) -> bytes:
     if not path.exists():
         random = Random(seed)
         aspect = random.uniform(0.66, 1.5)
-        side = math.sqrt(random.uniform(1e6, 4e6) * max(aspect, 1 / aspect))
+        side = side or math.sqrt(random.uniform(1e6, 4e6) * max(aspect, 1 / aspect))
         portrait = draw_portrait(seed, aspect=aspect, longer_side=round(side))
         portrait.image.save(path, "JPEG", quality=92)
     return path.read_bytes()

@@ -128,12 +128,12 @@ def write_source(folder: Path, shape: Shape, *, labels: Path | None = None, seed
     """
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(build(shape, seed=seed), folder / MODEL_FILE)
-    text = _made_up(shape.labels) if labels is None else labels.read_text(encoding="utf-8")
+    text = made_up_labels(shape.labels) if labels is None else labels.read_text(encoding="utf-8")
     (folder / LABELS_FILE).write_text(text, encoding="utf-8")
 
 
-def _made_up(count: int) -> str:
-    """Ratings, then general tags, then characters: in WD14's order and columns."""
+def made_up_labels(count: int) -> str:
+    """Return a labels file: ratings, then general tags, then characters, in WD14's order and columns."""
     rows = ["tag_id,name,category,count"]
     for index in range(count):
         category = 9 if index < _RATINGS else 4 if index >= count - _CHARACTERS else 0

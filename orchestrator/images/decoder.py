@@ -35,6 +35,10 @@ _STOP_TIMEOUT = 5.0
 _SLICES = 10
 _KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "TZ")
 
+_KEEP_FREED = {"MALLOC_MMAP_THRESHOLD_": str(32 * MIB), "MALLOC_TRIM_THRESHOLD_": str(64 * MIB)}
+"""Have a child reuse what it frees: to give memory back to the kernel and get it anew costs a third of the
+time that a picture takes."""
+
 
 class ChildDied(Exception):
     """The pipe to a child broke: it crashed, or something killed it."""
@@ -55,6 +59,7 @@ class _Child:
         environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
         # Secrets stay here; one thread a child, whose address space is limited.
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+        environment |= _KEEP_FREED
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
