@@ -9,6 +9,7 @@ import json
 import struct
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -33,7 +34,8 @@ def frame_lengths(head: bytes, body_length: int) -> bytes:
     return LENGTHS.pack(len(head), body_length)
 
 
-def pack_request(geometries: Sequence[Geometry], limits: Limits) -> bytes:
+@lru_cache(maxsize=32)
+def pack_request(geometries: tuple[Geometry, ...], limits: Limits) -> bytes:
     """Return a request's head."""
     return json.dumps({"geometries": [asdict(g) for g in geometries], "limits": asdict(limits)}).encode()
 

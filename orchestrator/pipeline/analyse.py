@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -41,7 +42,7 @@ from orchestrator.telemetry import Metrics, Outcome, Stage
 log = structlog.get_logger(__name__)
 
 CLAIMED_AT_ONCE = 32
-UNDER_WAY = 16
+UNDER_WAY = 32
 """Pictures of all messages of a process between being fetched and being seen: what bounds its memory, and
 what it has in hand when it is told to end."""
 
@@ -99,9 +100,10 @@ class Pipeline:
 
     @property
     def longest_analysis(self) -> float:
-        """Seconds after which one image's analysis is given up."""
+        """Seconds after which one image's analysis is given up, whatever keeps it: each stage has its own
+        limit, but may have to wait for all that are under way."""
         settings = self._settings
-        return settings.fetch_timeout + settings.decode_timeout + settings.inference_timeout + STORE_ALLOWANCE
+        return settings.fetch_timeout + UNDER_WAY * (settings.decode_timeout + settings.inference_timeout)
 
     def drain(self) -> None:
         """Claim nothing more; what is begun is finished. May be called from any thread."""
@@ -216,7 +218,7 @@ class Pipeline:
     async def _store_look(self, look: Look, priority: Priority, start: float, timings: Timings) -> None:
         with self._metrics.timed(Stage.STORE, timings):
             async with asyncio.timeout(STORE_ALLOWANCE):
-                resolution = await self._storing.write(look)
+                resolution = await self._storing.write(look, priority)
         if resolution is None:
             log.warning("claim lost; result dropped")
             self._metrics.images.labels(priority, Outcome.LOST, "").inc()
@@ -233,11 +235,12 @@ class Pipeline:
         )
 
     def _count(self, resolution: Resolution, rules: Rules) -> None:
-        for suggestion in resolution.suggestions:
-            model = rules.model(suggestion.model_version_id)
-            self._metrics.suggestions.labels(model.name, model.version).inc()
-        for tag in resolution.unmapped:
-            self._metrics.unmapped.labels(tag.source).inc()
+        decided = Counter(one.model_version_id for one in resolution.suggestions)
+        for version_id, amount in decided.items():
+            model = rules.model(version_id)
+            self._metrics.suggestions.labels(model.name, model.version).inc(amount)
+        for source, amount in Counter(tag.source for tag in resolution.unmapped).items():
+            self._metrics.unmapped.labels(source).inc(amount)
 
     async def _give_back(self, image: ClaimedImage, verdict: Verdict, priority: Priority) -> None:
         """Write a verdict to the image's row. A database that is away leaves the claim to run out."""

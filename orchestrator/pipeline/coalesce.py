@@ -1,7 +1,7 @@
 """Single calls that become calls for many: what waits while one is under way goes together with the next.
 
-Nobody waits for company: a call that finds nothing under way begins at once, alone. The busier it is, the
-more go together.
+Without a time to linger nobody waits for company: a call that finds nothing under way begins at once, alone,
+and the busier it is, the more go together.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ R = TypeVar("R")
 class _Waiting(Generic[T, R]):
     item: T
     alone: bool
+    until: float
     answer: asyncio.Future[R]
 
 
@@ -26,6 +27,7 @@ class Coalescer(Generic[T, R]):
     """Gathers items for `work`, which returns as many answers, in order. Belongs to one event loop.
 
     `most`: says how many items the next call may have, at least one. `parallel`: calls under way at a time.
+    `linger`: seconds that an item waits at most for others to fill the call.
     `shared`: whether an error of `work` concerns every item of its call; else each is tried alone after it,
     so that nobody suffers for another's item.
     """
@@ -37,31 +39,50 @@ class Coalescer(Generic[T, R]):
         most: Callable[[], int],
         parallel: int,
         shared: Callable[[Exception], bool],
+        linger: float = 0.0,
     ) -> None:
         self._work = work
         self._most = most
         self._parallel = parallel
         self._shared = shared
+        self._linger = linger
         self._waiting: deque[_Waiting[T, R]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def submit(self, item: T, *, alone: bool = False) -> R:
         """Return the answer to `item`; raise what `work` raised for it. `alone`: it keeps no company.
 
         Who is cancelled while waiting takes its item back; a call under way goes on for the others.
         """
-        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(item, alone, answer)
-        self._waiting.append(waiting)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[R] = loop.create_future()
+        until = loop.time() + (0.0 if alone else self._linger)
+        self._waiting.append(_Waiting(item, alone, until, answer))
         self._begin()
         return await answer
 
     def _begin(self) -> None:
-        while len(self._under_way) < self._parallel and (batch := self._next()):
+        while len(self._under_way) < self._parallel and self._is_due() and (batch := self._next()):
             # In no submitter's context: what is logged there concerns more than its image.
             task = asyncio.get_running_loop().create_task(self._answer(batch), context=Context())
             self._under_way.add(task)
             task.add_done_callback(self._ended)
+
+    def _is_due(self) -> bool:
+        """Whether the next call should begin; if not yet, it is looked at again in time."""
+        while self._waiting and self._waiting[0].answer.done():  # its caller has left
+            self._waiting.popleft()
+        if not self._waiting or len(self._waiting) >= self._most():
+            return bool(self._waiting)
+        loop = asyncio.get_running_loop()
+        until = min(one.until for one in self._waiting)
+        if until <= loop.time():
+            return True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = loop.call_at(until, self._begin, context=Context())
+        return False
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

@@ -19,6 +19,7 @@ from orchestrator.telemetry import Metrics
 STACK_SECONDS = 0.1
 """How long computing a stack may take."""
 
+_LINGER = 0.03  # a backfill has time, and a request for one picture costs nearly as much as one for many
 _PARALLEL = 2  # one that is computed, and one that is on its way
 _MEMORY = 0.3  # the share of the newest measurement in the estimate
 _FIRST = 2
@@ -60,7 +61,7 @@ class _Stack:
         self._seconds_each: float | None = None
         self._allowed: int | None = None
         self.pictures = Coalescer[Uint8Tensor, Float32Tensor](
-            self._ask, most=self._most, parallel=_PARALLEL, shared=_is_shared
+            self._ask, most=self._most, parallel=_PARALLEL, shared=_is_shared, linger=_LINGER
         )
 
     def _most(self) -> int:

@@ -7,7 +7,7 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.pipeline.coalesce import Coalescer
 from orchestrator.pipeline.rules import Rules
 from orchestrator.pipeline.stages import Seen
-from orchestrator.records import Analysis, ClaimedImage, ImageContext, Resolution
+from orchestrator.records import Analysis, ClaimedImage, ImageContext, Priority, Resolution
 from orchestrator.store import links, suggestions
 from orchestrator.store.suggestions import Finished
 from orchestrator.store.transaction import Transaction
@@ -18,6 +18,7 @@ TOGETHER = 32
 """Images of one transaction: reviewers of those wait for it."""
 
 _PARALLEL = 2  # one that commits, and one that computes
+_LINGER = {Priority.LIVE: 0.0, Priority.BACKFILL: 0.1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +36,23 @@ class Storing:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._looks = Coalescer[Look, Resolution | None](
-            self._write,
-            most=lambda: TOGETHER,
-            parallel=_PARALLEL,
-            shared=lambda error: isinstance(error, StoreUnavailable),
-        )
+        self._looks = {
+            priority: Coalescer[Look, Resolution | None](
+                self._write,
+                most=lambda: TOGETHER,
+                parallel=_PARALLEL,
+                shared=lambda error: isinstance(error, StoreUnavailable),
+                linger=linger,
+            )
+            for priority, linger in _LINGER.items()
+        }
 
-    async def write(self, look: Look) -> Resolution | None:
+    async def write(self, look: Look, priority: Priority) -> Resolution | None:
         """Resolve against the tags that the image has by now, and store all of it; None: claim lost.
 
         Raises StoreUnavailable.
         """
-        return await self._looks.submit(look)
+        return await self._looks[priority].submit(look)
 
     async def _write(self, looks: Sequence[Look]) -> Sequence[Resolution | None]:
         return await self._store.write(lambda tx: _resolve_and_persist(tx, looks))

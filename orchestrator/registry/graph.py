@@ -219,8 +219,9 @@ class _Chain:
         """Reverse an axis of so many entries. A Gather says the same and takes seven times as long."""
         names = [f"prepare/{self.name}/Split_{len(self._nodes)}_{part}" for part in range(parts)]
         # Equal parts are what Split makes where nothing is said; since then the number has to be said.
-        counted = {"num_outputs": parts} if opset >= _SPLIT_COUNTS else {}
-        split = helper.make_node("Split", [self._current], names, name=names[0], axis=axis, **counted)
+        split = helper.make_node("Split", [self._current], names, name=names[0], axis=axis)
+        if opset >= _SPLIT_COUNTS:
+            split.attribute.append(helper.make_attribute("num_outputs", parts))
         self._nodes.append(split)
         self._current = f"prepare/{self.name}/Concat_{len(self._nodes)}"
         joined = helper.make_node("Concat", names[::-1], [self._current], name=self._current, axis=axis)
