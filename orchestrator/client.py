@@ -42,7 +42,15 @@ from orchestrator.wire.mappings import (
     MappingsQuery,
     ProposalsQuery,
 )
-from orchestrator.wire.models import ModelVersion, ModelVersionDetail, ModelVersionPage
+from orchestrator.wire.models import (
+    ModelVersion,
+    ModelVersionDetail,
+    ModelVersionPage,
+    PromotionAnswer,
+    PromotionRequest,
+    RetireRequest,
+    ShadowRequest,
+)
 from orchestrator.wire.paging import every, pages
 from orchestrator.wire.queues import QueueAnswer, QueueQuery, WorklistAnswer, WorklistQuery
 from orchestrator.wire.requests import (
@@ -333,8 +341,35 @@ class Client:
         """Show a version, its manifest and its history."""
         return await self._http.ask("GET", _version(name, version), ModelVersionDetail)
 
+    async def shadow_model(self, name: str, version: int, request: ShadowRequest) -> ModelVersion:
+        """Have a version look at a share of the images, without a say."""
+        path = f"{_version(name, version)}/shadow"
+        return await self._http.ask("POST", path, ModelVersion, body=Body.json(request))
+
+    async def end_shadow(self, name: str, version: int) -> ModelVersion:
+        """Have a version look no more."""
+        return await self._http.ask("DELETE", f"{_version(name, version)}/shadow", ModelVersion)
+
+    async def promote_model(
+        self, name: str, version: int, request: PromotionRequest | None = None
+    ) -> PromotionAnswer:
+        """Use a version from the next picture on, if what is known of it lets it."""
+        path, body = f"{_version(name, version)}/promote", Body.json(request or PromotionRequest())
+        return await self._http.ask("POST", path, PromotionAnswer, body=body)
+
+    async def roll_back_model(self, name: str) -> PromotionAnswer:
+        """Use the version before the active one again."""
+        return await self._http.ask("POST", f"{_MODELS}/{quote(name, safe='')}/rollback", PromotionAnswer)
+
+    async def retire_model(
+        self, name: str, version: int, request: RetireRequest | None = None
+    ) -> ModelVersion:
+        """Take a version out of use, or give up one that was to be."""
+        path, body = f"{_version(name, version)}/retire", Body.json(request or RetireRequest())
+        return await self._http.ask("POST", path, ModelVersion, body=body)
+
     async def activate_model(self, name: str, version: int) -> ModelVersion:
-        """Use a version from the next picture on."""
+        """Promote a version, or go back to the one before."""
         return await self._http.ask("POST", f"{_version(name, version)}/activate", ModelVersion)
 
     async def deactivate_model(self, name: str, version: int) -> ModelVersion:

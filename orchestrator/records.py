@@ -227,7 +227,8 @@ class ServedModel:
     """A model version that workers pin. `id` is the row's, `version` the folder's number.
 
     `source` is what suggestions show as `model_source`: `danbooru` or `custom_theme`.
-    `priority`: the lower number wins when several models propose one tag (DESIGN 5).
+    `priority`: the lower number wins when several models propose one tag (DESIGN 5). `retired_at`: of a
+    retired one, since when it is.
     """
 
     id: int
@@ -240,6 +241,7 @@ class ServedModel:
     labels: tuple[Label, ...]
     thresholds: Thresholds
     priority: int
+    retired_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

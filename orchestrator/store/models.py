@@ -69,6 +69,8 @@ class VersionRow:
     created_at: datetime
     activated_at: datetime | None
     retired_at: datetime | None
+    replaced_id: int | None
+    """The version that was active before this one became so."""
 
 
 async def insert_version(tx: Transaction, new: NewVersion, *, state: VersionState) -> int:
@@ -92,6 +94,10 @@ async def insert_version(tx: Transaction, new: NewVersion, *, state: VersionStat
             board_floor=new.board_floor,
             manifest=new.manifest,
         )
+        if state is VersionState.ACTIVE:
+            await tx.execute(
+                "UPDATE model_versions SET activated_at = UTC_TIMESTAMP(6) WHERE id = :id", id=version_id
+            )
     except DuplicateKey as error:
         raise Conflict(f"{new.name} {new.version} is registered already", code="version_exists") from error
     await tx.insert_many(
@@ -140,7 +146,7 @@ async def manifest(tx: Transaction, version_id: int) -> str:
     """Return a version's manifest as it was registered, JSON text. Raises NotFound."""
     row = await tx.fetch_one("SELECT manifest FROM model_versions WHERE id = :id", id=version_id)
     if row is None:
-        raise NotFound(f"no model version has the id {version_id}", code="version_not_found")
+        raise _unknown(version_id)
     return str(row["manifest"])
 
 
@@ -167,27 +173,84 @@ async def set_active(tx: Transaction, version_id: int) -> None:
     The one before is retired and stays loaded, so that going back costs nothing; older ones that nobody can
     be using any more (`DRAIN`) are let go.
     """
-    row = await _locked(tx, version_id)
-    if row["state"] == VersionState.ACTIVE:
+    named = await tx.fetch_one("SELECT name FROM model_versions WHERE id = :id", id=version_id)
+    if named is None:
+        raise _unknown(version_id)
+    rows = await lock_name(tx, named["name"])
+    before = next((row for row in rows if row.state is VersionState.ACTIVE), None)
+    if before is not None and before.id == version_id:
         return
     await tx.execute(
         "UPDATE model_versions SET loaded = FALSE WHERE name = :name AND state = 'retired' AND id <> :id"
         " AND retired_at < UTC_TIMESTAMP(6) - INTERVAL :drain SECOND",
-        name=row["name"],
+        name=rows[0].name,
         id=version_id,
         drain=DRAIN,
     )
+    await _take_over(tx, version_id, before)
     await tx.execute(
-        "UPDATE model_versions SET state = 'retired', retired_at = UTC_TIMESTAMP(6)"
-        " WHERE name = :name AND state = 'active'",
-        name=row["name"],
+        "UPDATE model_versions SET replaced_id = :before WHERE id = :id",
+        before=None if before is None else before.id,
+        id=version_id,
     )
+    await rules_version.bump(tx)
+
+
+async def roll_back(tx: Transaction, name: str) -> tuple[VersionRow, VersionRow]:
+    """Make the version before the active one of a name active again; returns the one that was active until
+    now, and the one that is.
+
+    What that one had replaced stays as it was, so that going back again goes further back. Raises Conflict
+    (`nothing_before`) with no version to go back to.
+    """
+    rows = {row.id: row for row in await lock_name(tx, name)}
+    active = next((row for row in rows.values() if row.state is VersionState.ACTIVE), None)
+    before = None if active is None or active.replaced_id is None else rows[active.replaced_id]
+    if active is None or before is None or before.state is VersionState.REMOVED:
+        raise nothing_before(name)
+    await _take_over(tx, before.id, active)
+    await rules_version.bump(tx)
+    return active, before
+
+
+def nothing_before(name: str) -> Conflict:
+    """Return what is said of a model that cannot go back."""
+    return Conflict(f"{name} has no version to go back to", code="nothing_before")
+
+
+def unknown_name(name: str) -> NotFound:
+    """Return what is said of a model that has no version at all."""
+    return NotFound(f"no version of {name} is registered", code="version_not_found")
+
+
+async def lock_name(tx: Transaction, name: str) -> list[VersionRow]:
+    """Return every version of a name by id, that nobody else changes meanwhile."""
+    rows = await tx.fetch_all(
+        "SELECT * FROM model_versions WHERE name = :name ORDER BY id FOR UPDATE", name=name
+    )
+    return [_version_row(row) for row in rows]
+
+
+async def lock_one(tx: Transaction, version_id: int) -> VersionRow:
+    """Return a version that nobody else changes meanwhile. Raises NotFound."""
+    await _locked(tx, version_id)
+    row = await tx.fetch_one("SELECT * FROM model_versions WHERE id = :id", id=version_id)
+    assert row is not None  # noqa: S101 (it is locked)
+    return _version_row(row)
+
+
+async def _take_over(tx: Transaction, version_id: int, before: VersionRow | None) -> None:
+    """Retire the active version and make another active."""
+    if before is not None:
+        await tx.execute(
+            "UPDATE model_versions SET state = 'retired', retired_at = UTC_TIMESTAMP(6) WHERE id = :id",
+            id=before.id,
+        )
     await tx.execute(
         "UPDATE model_versions SET state = 'active', loaded = TRUE, activated_at = UTC_TIMESTAMP(6),"
         " retired_at = NULL WHERE id = :id",
         id=version_id,
     )
-    await rules_version.bump(tx)
 
 
 async def retire(tx: Transaction, version_id: int) -> None:
@@ -201,29 +264,48 @@ async def retire(tx: Transaction, version_id: int) -> None:
 
 
 async def set_loaded(tx: Transaction, version_id: int, loaded: bool) -> None:
-    """Say whether Triton shall serve a version. Raises NotFound."""
-    await _locked(tx, version_id)
+    """Say whether Triton shall serve a version. Raises NotFound, Conflict (`version_in_use`) when one that is
+    in use, again perhaps, shall not be."""
+    row = await _locked(tx, version_id)
+    if not loaded:
+        _expect_unused(row)
     await tx.execute(
         "UPDATE model_versions SET loaded = :loaded WHERE id = :id", loaded=loaded, id=version_id
     )
 
 
 async def mark_removed(tx: Transaction, version_id: int) -> None:
-    """Give a version up for good. Its row and labels stay: predictions and verdicts speak of them."""
-    await _locked(tx, version_id)
+    """Give a version up for good. Its row and labels stay: predictions and verdicts speak of them.
+
+    Raises NotFound, Conflict (`version_in_use`).
+    """
+    _expect_unused(await _locked(tx, version_id))
     await tx.execute(
         "UPDATE model_versions SET state = 'removed', loaded = FALSE WHERE id = :id", id=version_id
     )
     await rules_version.bump(tx)
 
 
+def _expect_unused(row: Row) -> None:
+    if row["state"] in LOOKING_STATES:
+        raise Conflict(
+            f"{row['name']} {row['version']} is {row['state']}: promote another version or retire this one"
+            " first",
+            code="version_in_use",
+        )
+
+
 async def _locked(tx: Transaction, version_id: int) -> Row:
     row = await tx.fetch_one(
-        "SELECT name, state FROM model_versions WHERE id = :id FOR UPDATE", id=version_id
+        "SELECT name, version, state FROM model_versions WHERE id = :id FOR UPDATE", id=version_id
     )
     if row is None:
-        raise NotFound(f"no model version has the id {version_id}", code="version_not_found")
+        raise _unknown(version_id)
     return row
+
+
+def _unknown(version_id: int) -> NotFound:
+    return NotFound(f"no model version has the id {version_id}", code="version_not_found")
 
 
 async def loaded(tx: Transaction, settings: Settings) -> list[ServedModel]:
@@ -239,8 +321,14 @@ async def active(tx: Transaction, settings: Settings) -> list[ServedModel]:
 async def by_state(
     tx: Transaction, settings: Settings, states: Collection[VersionState] = LOOKING_STATES
 ) -> list[ServedModel]:
-    """Return the versions in these states with labels and effective thresholds, by priority."""
-    return await _where(tx, settings, "state IN :states", states=sorted(states))
+    """Return the versions in these states with labels and effective thresholds, by priority; of retired ones
+    those that were active once: others only looked."""
+    return await _where(
+        tx,
+        settings,
+        "state IN :states AND (state <> 'retired' OR activated_at IS NOT NULL)",
+        states=sorted(states),
+    )
 
 
 async def _where(
@@ -260,7 +348,7 @@ async def get(tx: Transaction, settings: Settings, version_id: int) -> ServedMod
     """Return one version as workers would see it. Raises NotFound."""
     row = await tx.fetch_one("SELECT * FROM model_versions WHERE id = :id", id=version_id)
     if row is None:
-        raise NotFound(f"no model version has the id {version_id}", code="version_not_found")
+        raise _unknown(version_id)
     overrides = await thresholds.load_all(tx)
     return await _served(tx, row, settings, overrides.get(version_id, thresholds.Overrides()))
 
@@ -306,6 +394,7 @@ async def _served(
             by_label=by_label,
         ),
         priority=row["priority"],
+        retired_at=moment_or_none(row["retired_at"]),
     )
 
 
@@ -322,4 +411,5 @@ def _version_row(row: Row) -> VersionRow:
         created_at=moment(row["created_at"]),
         activated_at=moment_or_none(row["activated_at"]),
         retired_at=moment_or_none(row["retired_at"]),
+        replaced_id=row["replaced_id"],
     )

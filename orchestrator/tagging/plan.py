@@ -102,9 +102,10 @@ class TaggingPlan:
         return self.board.tags[self.board.canonical[tag_id]]
 
 
-def _precedence(model: ServedModel) -> tuple[bool, int, int, int]:
-    """Active versions first, then the configured priority, then the newest."""
-    return (model.state is not VersionState.ACTIVE, model.priority, -model.version, -model.id)
+def _precedence(model: ServedModel) -> tuple[bool, int, float, int, int]:
+    """Active versions first, then the configured priority, then the last one to retire, then the newest."""
+    retired = 0.0 if model.retired_at is None else model.retired_at.timestamp()
+    return (model.state is not VersionState.ACTIVE, model.priority, -retired, -model.version, -model.id)
 
 
 def threshold_of(thresholds: Thresholds, label: Label) -> int | None:
