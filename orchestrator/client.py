@@ -87,6 +87,17 @@ from orchestrator.wire.tags import (
     TagPage,
     TagsQuery,
 )
+from orchestrator.wire.thresholds import (
+    EffectAnswer,
+    FloorsChange,
+    PreviewRequest,
+    RollBackRequest,
+    ThresholdChangePage,
+    ThresholdChangesQuery,
+    ThresholdsAnswer,
+    ThresholdsChanged,
+    ThresholdsQuery,
+)
 
 __all__ = ["ApiError", "ApiUnavailable", "Client", "Picture", "every", "pages"]
 
@@ -380,6 +391,35 @@ class Client:
         """Give up a version that is not in use."""
         return await self._http.ask("DELETE", _version(name, version), ModelVersion)
 
+    # -- thresholds of model versions -----------------------------------------------------------------------
+
+    async def show_thresholds(
+        self, name: str, version: int, query: ThresholdsQuery | None = None
+    ) -> ThresholdsAnswer:
+        """Show a version's thresholds."""
+        return await self._http.ask("GET", _thresholds(name, version), ThresholdsAnswer, query=query)
+
+    async def set_thresholds(self, name: str, version: int, change: FloorsChange) -> ThresholdsChanged:
+        """Say thresholds of a version, all that are named or none."""
+        path, body = _thresholds(name, version), Body.json(change)
+        return await self._http.ask("POST", path, ThresholdsChanged, body=body, repeatable=True)
+
+    async def preview_thresholds(self, name: str, version: int, change: PreviewRequest) -> EffectAnswer:
+        """Say what a change would do to the pending queue."""
+        path, body = f"{_thresholds(name, version)}/preview", Body.json(change)
+        return await self._http.ask("POST", path, EffectAnswer, body=body, repeatable=True)
+
+    async def roll_back_thresholds(
+        self, name: str, version: int, state: RollBackRequest
+    ) -> ThresholdsChanged:
+        """Bring an earlier state of a version's thresholds back."""
+        path, body = f"{_thresholds(name, version)}/rollback", Body.json(state)
+        return await self._http.ask("POST", path, ThresholdsChanged, body=body, repeatable=True)
+
+    async def list_threshold_changes(self, query: ThresholdChangesQuery | None = None) -> ThresholdChangePage:
+        """Say who changed which thresholds when, the newest first."""
+        return await self._http.ask("GET", f"{_API}/threshold-changes", ThresholdChangePage, query=query)
+
     # -- operation ------------------------------------------------------------------------------------------
 
     async def health_live(self) -> LiveAnswer:
@@ -401,3 +441,7 @@ class Client:
 
 def _version(name: str, version: int) -> str:
     return f"{_MODELS}/{quote(name, safe='')}/versions/{version}"
+
+
+def _thresholds(name: str, version: int) -> str:
+    return f"{_version(name, version)}/thresholds"

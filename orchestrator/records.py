@@ -105,6 +105,18 @@ class VersionState(StrEnum):
     REMOVED = "removed"
 
 
+class FloorWord(StrEnum):
+    """What people may say of a threshold beside a number: nothing, so that the version's own advice or the
+    settings count; or that the label or category is switched off."""
+
+    DEFAULT = "default"
+    OFF = "off"
+
+
+Floor = int | FloorWord
+"""What people say of a threshold: a score in ten-thousandths, or a word."""
+
+
 class MappingAction(StrEnum):
     """What a mapping does with an external tag."""
 

@@ -1,32 +1,29 @@
 """Model versions: what is registered, which one of each name is active, and how workers see them.
 
-A version's floors, strongest first: a row of `thresholds` for the label, one for its category, the version's
-own advice for the label, its advice for the category, the settings. Characters are off until a row of
-`thresholds` switches them on: their mappings must have been reviewed first.
+Where a version's floors come from is in `floors`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.errors import Conflict, InvalidInput, NotFound
 from orchestrator.records import (
-    SCORE_ONE,
+    Floor,
     Geometry,
     Label,
     LabelCategory,
     ServedModel,
-    Thresholds,
     VersionState,
     Vocabulary,
-    as_score,
 )
 from orchestrator.settings import Settings
-from orchestrator.store import rules_version, thresholds
+from orchestrator.store import floors as said
+from orchestrator.store import rules_version
+from orchestrator.store.floors import FloorKey, Overrides
 from orchestrator.store.rows import moment, moment_or_none
 from orchestrator.store.transaction import DuplicateKey, Row, Transaction
 
-NEVER = SCORE_ONE + 1
 DRAIN = 20
 """Seconds after which no request can be under way any more to a version that was taken out of use."""
 
@@ -338,43 +335,26 @@ async def _where(
         f"SELECT * FROM model_versions WHERE {condition} ORDER BY priority, name, version",  # noqa: S608
         **parameters,
     )
-    overrides = await thresholds.load_all(tx)
-    return [
-        await _served(tx, row, settings, overrides.get(row["id"], thresholds.Overrides())) for row in rows
-    ]
+    overrides = await said.load_all(tx)
+    return [await _served(tx, row, settings, overrides.get(row["id"], Overrides())) for row in rows]
 
 
-async def get(tx: Transaction, settings: Settings, version_id: int) -> ServedModel:
-    """Return one version as workers would see it. Raises NotFound."""
+async def get(
+    tx: Transaction, settings: Settings, version_id: int, *, floors: Mapping[FloorKey, Floor] | None = None
+) -> ServedModel:
+    """Return one version as workers would see it, if people said `floors`, too. Raises NotFound."""
     row = await tx.fetch_one("SELECT * FROM model_versions WHERE id = :id", id=version_id)
     if row is None:
         raise _unknown(version_id)
-    overrides = await thresholds.load_all(tx)
-    return await _served(tx, row, settings, overrides.get(version_id, thresholds.Overrides()))
+    overrides = (await said.load_all(tx)).get(version_id, Overrides())
+    return await _served(tx, row, settings, overrides.changed(floors or {}))
 
 
-async def _served(
-    tx: Transaction, row: Row, settings: Settings, overrides: thresholds.Overrides
-) -> ServedModel:
+async def _served(tx: Transaction, row: Row, settings: Settings, overrides: Overrides) -> ServedModel:
     labels = await tx.fetch_rows(
         "SELECT label, name, category, floor FROM labels WHERE model_version_id = :id ORDER BY label",
         id=row["id"],
     )
-    # A category's row in the database stands above the version's advice for the labels in it.
-    by_label: dict[int, int] = {
-        index: floor
-        for index, _, category, floor in labels
-        if floor is not None and LabelCategory(category) not in overrides.by_category
-    }
-    by_label |= {label: NEVER if score is None else score for label, score in overrides.by_label.items()}
-    general = row["general_floor"]
-    board = row["board_floor"]
-    defaults: dict[LabelCategory, int | None] = {
-        LabelCategory.GENERAL: as_score(settings.min_confidence_danbooru) if general is None else general,
-        LabelCategory.CHARACTER: None,
-        LabelCategory.BOARD: as_score(settings.min_confidence_custom) if board is None else board,
-    }
-    floors = defaults | dict(overrides.by_category)
     pad = row["pad_colour"]
     return ServedModel(
         id=row["id"],
@@ -387,11 +367,10 @@ async def _served(
             row["input_size"], (pad >> 16 & 255, pad >> 8 & 255, pad & 255), row["resize_filter"]
         ),
         labels=tuple(Label(index, name, LabelCategory(category)) for index, name, category, _ in labels),
-        thresholds=Thresholds(
-            general=floors[LabelCategory.GENERAL],
-            character=floors[LabelCategory.CHARACTER],
-            board=floors[LabelCategory.BOARD],
-            by_label=by_label,
+        thresholds=said.effective(
+            said.defaults(settings, row["general_floor"], row["board_floor"]),
+            {index: (LabelCategory(category), floor) for index, _, category, floor in labels},
+            overrides,
         ),
         priority=row["priority"],
         retired_at=moment_or_none(row["retired_at"]),

@@ -11,7 +11,15 @@ from installation import CLIENTS, Installation, portrait
 from orchestrator.api.operations import Operation
 from orchestrator.api.table import operations
 from orchestrator.client import ApiError, Client, every
-from orchestrator.records import Decision, Eligibility, MappingAction, Role, TagType
+from orchestrator.records import (
+    Decision,
+    Eligibility,
+    FloorWord,
+    LabelCategory,
+    MappingAction,
+    Role,
+    TagType,
+)
 from orchestrator.wire.bulk import BulkFilter, BulkReviewRequest
 from orchestrator.wire.leases import ClaimRequest
 from orchestrator.wire.mappings import MappingImport, MappingRow, MappingsQuery
@@ -25,6 +33,7 @@ from orchestrator.wire.requests import (
     SuggestionsQuery,
 )
 from orchestrator.wire.tags import EligibilityChange, NewTagRequest, TagEditRequest, TagList
+from orchestrator.wire.thresholds import FloorItem, FloorsChange, PreviewRequest, RollBackRequest
 
 pytestmark = [pytest.mark.anyio, pytest.mark.xdist_group("role-matrix")]
 
@@ -102,6 +111,8 @@ async def calls(client: Client, served: Installation) -> Mapping[str, Callable[[
     mapping_id = await mapped()
     nothing = MappingRow(external_tag="client", action=MappingAction.IGNORE)
 
+    said = FloorItem(category=LabelCategory.GENERAL, floor=FloorWord.DEFAULT)
+
     tags = TagList(tag_ids=(tag.id,))
     return {
         "registerImage": lambda: client.register_image(RegisterImage(url="https://pictures.example/1.png")),
@@ -158,6 +169,11 @@ async def calls(client: Client, served: Installation) -> Mapping[str, Callable[[
         "retireModel": lambda: client.retire_model(*CLIENTS),
         "deactivateModel": lambda: client.deactivate_model(*CLIENTS),
         "removeModel": lambda: client.remove_model(*CLIENTS),
+        "showThresholds": lambda: client.show_thresholds("wd14", 1),
+        "setThresholds": lambda: client.set_thresholds("wd14", 1, FloorsChange(floors=(said,))),
+        "previewThresholds": lambda: client.preview_thresholds("wd14", 1, PreviewRequest(floors=(said,))),
+        "rollBackThresholds": lambda: client.roll_back_thresholds("wd14", 1, RollBackRequest(back_to=0)),
+        "listThresholdChanges": client.list_threshold_changes,
         "healthLive": client.health_live,
         "healthReady": client.health_ready,
         "metrics": client.metrics,

@@ -63,6 +63,7 @@ ON_THE_BOARD = {
     "validateMappings": {E, A},
     "suggestMappings": {E, A},
     "showCoverage": {E, A},
+    "listThresholdChanges": {E, A},
 }
 ON_MAPPINGS = {"removeMapping": {E, A}}
 ON_LEASES: Mapping[str, Mapping[str, set[Role]]] = {
@@ -88,6 +89,10 @@ ON_MODELS: Mapping[str, tuple[str, int]] = {
     "retireModel": SPARE,
     "deactivateModel": SPARE,
     "removeModel": SPARE,
+    "showThresholds": ("wd14", 1),
+    "setThresholds": ("wd14", 1),
+    "previewThresholds": ("wd14", 1),
+    "rollBackThresholds": ("wd14", 1),
 }
 """What each is tried on: nothing that the other tests need goes out of use."""
 
@@ -190,6 +195,10 @@ def call(
             more["json"] = {"share": 0.1}
         case "promoteModel" | "retireModel":
             more["json"] = {}
+        case "setThresholds" | "previewThresholds":
+            more["json"] = {"floors": [{"category": "general", "floor": "default"}]}
+        case "rollBackThresholds":
+            more["json"] = {"back_to": 0}
         case "analyze":
             more["content"] = PICTURE
             headers = {**headers, "Content-Type": "image/jpeg"}
