@@ -8,7 +8,7 @@ from orchestrator.settings import Settings
 from orchestrator.store import coverage as store_coverage
 from orchestrator.store import mappings, models
 from orchestrator.store.coverage import LabelSums
-from orchestrator.store.models import NEVER
+from orchestrator.store.floors import NEVER
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 from orchestrator.tagging.plan import threshold_of

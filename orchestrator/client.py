@@ -42,7 +42,15 @@ from orchestrator.wire.mappings import (
     MappingsQuery,
     ProposalsQuery,
 )
-from orchestrator.wire.models import ModelVersion, ModelVersionDetail, ModelVersionPage
+from orchestrator.wire.models import (
+    ModelVersion,
+    ModelVersionDetail,
+    ModelVersionPage,
+    PromotionAnswer,
+    PromotionRequest,
+    RetireRequest,
+    ShadowRequest,
+)
 from orchestrator.wire.paging import every, pages
 from orchestrator.wire.queues import QueueAnswer, QueueQuery, WorklistAnswer, WorklistQuery
 from orchestrator.wire.requests import (
@@ -78,6 +86,17 @@ from orchestrator.wire.tags import (
     TagList,
     TagPage,
     TagsQuery,
+)
+from orchestrator.wire.thresholds import (
+    EffectAnswer,
+    FloorsChange,
+    PreviewRequest,
+    RollBackRequest,
+    ThresholdChangePage,
+    ThresholdChangesQuery,
+    ThresholdsAnswer,
+    ThresholdsChanged,
+    ThresholdsQuery,
 )
 
 __all__ = ["ApiError", "ApiUnavailable", "Client", "Picture", "every", "pages"]
@@ -333,8 +352,35 @@ class Client:
         """Show a version, its manifest and its history."""
         return await self._http.ask("GET", _version(name, version), ModelVersionDetail)
 
+    async def shadow_model(self, name: str, version: int, request: ShadowRequest) -> ModelVersion:
+        """Have a version look at a share of the images, without a say."""
+        path = f"{_version(name, version)}/shadow"
+        return await self._http.ask("POST", path, ModelVersion, body=Body.json(request))
+
+    async def end_shadow(self, name: str, version: int) -> ModelVersion:
+        """Have a version look no more."""
+        return await self._http.ask("DELETE", f"{_version(name, version)}/shadow", ModelVersion)
+
+    async def promote_model(
+        self, name: str, version: int, request: PromotionRequest | None = None
+    ) -> PromotionAnswer:
+        """Use a version from the next picture on, if what is known of it lets it."""
+        path, body = f"{_version(name, version)}/promote", Body.json(request or PromotionRequest())
+        return await self._http.ask("POST", path, PromotionAnswer, body=body)
+
+    async def roll_back_model(self, name: str) -> PromotionAnswer:
+        """Use the version before the active one again."""
+        return await self._http.ask("POST", f"{_MODELS}/{quote(name, safe='')}/rollback", PromotionAnswer)
+
+    async def retire_model(
+        self, name: str, version: int, request: RetireRequest | None = None
+    ) -> ModelVersion:
+        """Take a version out of use, or give up one that was to be."""
+        path, body = f"{_version(name, version)}/retire", Body.json(request or RetireRequest())
+        return await self._http.ask("POST", path, ModelVersion, body=body)
+
     async def activate_model(self, name: str, version: int) -> ModelVersion:
-        """Use a version from the next picture on."""
+        """Promote a version, or go back to the one before."""
         return await self._http.ask("POST", f"{_version(name, version)}/activate", ModelVersion)
 
     async def deactivate_model(self, name: str, version: int) -> ModelVersion:
@@ -344,6 +390,35 @@ class Client:
     async def remove_model(self, name: str, version: int) -> ModelVersion:
         """Give up a version that is not in use."""
         return await self._http.ask("DELETE", _version(name, version), ModelVersion)
+
+    # -- thresholds of model versions -----------------------------------------------------------------------
+
+    async def show_thresholds(
+        self, name: str, version: int, query: ThresholdsQuery | None = None
+    ) -> ThresholdsAnswer:
+        """Show a version's thresholds."""
+        return await self._http.ask("GET", _thresholds(name, version), ThresholdsAnswer, query=query)
+
+    async def set_thresholds(self, name: str, version: int, change: FloorsChange) -> ThresholdsChanged:
+        """Say thresholds of a version, all that are named or none."""
+        path, body = _thresholds(name, version), Body.json(change)
+        return await self._http.ask("POST", path, ThresholdsChanged, body=body, repeatable=True)
+
+    async def preview_thresholds(self, name: str, version: int, change: PreviewRequest) -> EffectAnswer:
+        """Say what a change would do to the pending queue."""
+        path, body = f"{_thresholds(name, version)}/preview", Body.json(change)
+        return await self._http.ask("POST", path, EffectAnswer, body=body, repeatable=True)
+
+    async def roll_back_thresholds(
+        self, name: str, version: int, state: RollBackRequest
+    ) -> ThresholdsChanged:
+        """Bring an earlier state of a version's thresholds back."""
+        path, body = f"{_thresholds(name, version)}/rollback", Body.json(state)
+        return await self._http.ask("POST", path, ThresholdsChanged, body=body, repeatable=True)
+
+    async def list_threshold_changes(self, query: ThresholdChangesQuery | None = None) -> ThresholdChangePage:
+        """Say who changed which thresholds when, the newest first."""
+        return await self._http.ask("GET", f"{_API}/threshold-changes", ThresholdChangePage, query=query)
 
     # -- operation ------------------------------------------------------------------------------------------
 
@@ -366,3 +441,7 @@ class Client:
 
 def _version(name: str, version: int) -> str:
     return f"{_MODELS}/{quote(name, safe='')}/versions/{version}"
+
+
+def _thresholds(name: str, version: int) -> str:
+    return f"{_version(name, version)}/thresholds"

@@ -49,11 +49,12 @@ class Feeder:
             if found.state is RunState.RUNNING:
                 if found.selecting:
                     await backfills.select(tx, found, parse(_conditions(found)))
-                free = room + settled
-                # Whole messages, unless nothing else is under way.
-                if free >= IDS_PER_MESSAGE[Priority.BACKFILL] or found.sent == settled:
-                    ids = await backfills.take(tx, backfill_id, max(0, free))
-                    messages = await images.requeue_many(tx, ids, Priority.BACKFILL)
+                if await _in_order(tx, found):
+                    free = room + settled
+                    # Whole messages, unless nothing else is under way.
+                    if free >= IDS_PER_MESSAGE[Priority.BACKFILL] or found.sent == settled:
+                        ids = await backfills.take(tx, backfill_id, max(0, free))
+                        messages = await images.requeue_many(tx, ids, Priority.BACKFILL)
                 after = await backfills.get(tx, backfill_id)
                 if not (after.selecting or after.waiting or after.sent):
                     await backfills.set_state(tx, backfill_id, RunState.DONE)
@@ -65,6 +66,13 @@ class Feeder:
         if after.state is RunState.DONE:
             log.info("backfill done", backfill_id=backfill_id, done=after.done, failed=after.failed)
         return ids
+
+
+async def _in_order(tx: Transaction, found: Backfill) -> bool:
+    """Whether the first image is known: the most valuable one may be the last that is found."""
+    if not found.selecting or parse(_conditions(found)).stale is None:
+        return True
+    return not (await backfills.get(tx, found.id)).selecting
 
 
 def _conditions(found: Backfill) -> list[str]:

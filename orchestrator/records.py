@@ -105,6 +105,18 @@ class VersionState(StrEnum):
     REMOVED = "removed"
 
 
+class FloorWord(StrEnum):
+    """What people may say of a threshold beside a number: nothing, so that the version's own advice or the
+    settings count; or that the label or category is switched off."""
+
+    DEFAULT = "default"
+    OFF = "off"
+
+
+Floor = int | FloorWord
+"""What people say of a threshold: a score in ten-thousandths, or a word."""
+
+
 class MappingAction(StrEnum):
     """What a mapping does with an external tag."""
 
@@ -227,7 +239,8 @@ class ServedModel:
     """A model version that workers pin. `id` is the row's, `version` the folder's number.
 
     `source` is what suggestions show as `model_source`: `danbooru` or `custom_theme`.
-    `priority`: the lower number wins when several models propose one tag (DESIGN 5).
+    `priority`: the lower number wins when several models propose one tag (DESIGN 5). `retired_at`: of a
+    retired one, since when it is.
     """
 
     id: int
@@ -240,6 +253,7 @@ class ServedModel:
     labels: tuple[Label, ...]
     thresholds: Thresholds
     priority: int
+    retired_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

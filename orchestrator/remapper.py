@@ -1,16 +1,16 @@
 """The keeper's part of re-mapping: works on what was asked for, and asks itself when rules have changed."""
 
-import asyncio
 import time
 
 import structlog
 
-from orchestrator.records import RunState, VersionState
+from orchestrator.records import RunState
 from orchestrator.remap import runs
 from orchestrator.remap.chunk import TOUCHED_TOGETHER, Outdated, bring_up_to_date, look
+from orchestrator.remap.plan import read_plan
 from orchestrator.remap.runs import Scope
 from orchestrator.settings import Settings
-from orchestrator.store import remaps, rules, rules_version
+from orchestrator.store import remaps, rules_version
 from orchestrator.store.remaps import Remap
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
@@ -20,13 +20,6 @@ log = structlog.get_logger(__name__)
 
 BUDGET = 2.0
 """Seconds that one step of the keeper gives to re-maps, so that it ends soon when it is told to."""
-LEFT_SCORES = (VersionState.ACTIVE, VersionState.RETIRED)
-
-
-async def read_plan(store: Store, settings: Settings) -> TaggingPlan:
-    """Return the rules of now, with retired versions: their scores count until a newer version has looked."""
-    inputs = await store.read(lambda tx: rules.plan_inputs(tx, settings, LEFT_SCORES))
-    return await asyncio.to_thread(TaggingPlan.build, inputs)
 
 
 class Remapper:

@@ -76,6 +76,11 @@ class Call:
         return paths.model_version(self.request)
 
     @property
+    def model_name(self) -> str:
+        """The model's name that the path names."""
+        return paths.model_name(self.request)
+
+    @property
     def idempotency_key(self) -> str | None:
         """The Idempotency-Key header. Raises RequestRefused (422) for one that cannot be a key."""
         key = self.request.headers.get("Idempotency-Key")

@@ -3,6 +3,7 @@
 from orchestrator.accounts import Action
 from orchestrator.api import models
 from orchestrator.api.operations import Answer, Operation
+from orchestrator.api.rollout_table import rollout_operations
 from orchestrator.wire.models import ModelVersion, ModelVersionDetail, ModelVersionPage
 
 _GROUP = "Models"
@@ -17,6 +18,13 @@ _VERSION = {
     "created_at": "2026-01-05T10:00:00.000Z",
     "activated_at": "2026-01-05T10:02:00.000Z",
     "retired_at": None,
+    "shadow": {
+        "share": 0.1,
+        "started_at": "2026-01-05T10:01:00.000Z",
+        "images": 1240,
+        "failures": 0,
+        "held_back": None,
+    },
 }
 _MANIFEST = {
     "schema_version": 1,
@@ -86,28 +94,14 @@ def model_operations(prefix: str) -> tuple[Operation, ...]:
             action=Action.MANAGE_MODELS,
             answers={200: Answer("The version", ModelVersionDetail, example=_DETAIL)},
         ),
-        Operation(
-            method="POST",
-            path=f"{one}/activate",
-            name="activateModel",
-            group=_GROUP,
-            summary="Use a version from the next picture on",
-            description=(
-                "Its golden pictures are tried through Triton first. What is under way finishes with the "
-                "version before, which stays loaded: activating that one again is how to go back."
-            ),
-            handler=models.activate_version,
-            action=Action.MANAGE_MODELS,
-            problems=(409,),
-            answers=changed,
-        ),
+        *rollout_operations(prefix, version=_VERSION),
         Operation(
             method="POST",
             path=f"{one}/deactivate",
             name="deactivateModel",
             group=_GROUP,
             summary="Take a version out of use",
-            description="One that is not in use is unloaded from Triton. Its files stay.",
+            description="As `retire` by force; one that is not in use is unloaded from Triton at once.",
             handler=models.deactivate_version,
             action=Action.MANAGE_MODELS,
             problems=(409,),

@@ -12,6 +12,7 @@ from orchestrator.api.queue_table import queue_operations
 from orchestrator.api.review_table import review_operations
 from orchestrator.api.statistics_table import statistics_operations
 from orchestrator.api.tag_table import tag_operations
+from orchestrator.api.threshold_table import threshold_operations
 from orchestrator.wire.health import LiveAnswer, ReadyAnswer
 from orchestrator.wire.requests import ImagesQuery, RegisterImage, ReviewRequest, SuggestionsQuery
 from orchestrator.wire.schemas import (
@@ -41,6 +42,7 @@ def operations() -> tuple[Operation, ...]:
         *statistics_operations(PREFIX, tag=examples.TAG),
         *mapping_operations(PREFIX, tag=examples.TAG),
         *model_operations(PREFIX),
+        *threshold_operations(PREFIX, tag=examples.TAG),
         *_operation(),
     )
 

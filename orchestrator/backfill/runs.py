@@ -24,6 +24,8 @@ async def check(tx: Transaction, conditions: Sequence[str]) -> ImageFilter:
     if where.unseen_by is not None and await models.find(tx, *where.unseen_by) is None:
         name, version = where.unseen_by
         raise InvalidInput(f"{name} has no version {version}", code="unknown_version")
+    if where.stale is not None and not await models.has_active(tx, where.stale):
+        raise InvalidInput(f"no version of {where.stale} is active", code="unknown_version")
     return where
 
 
@@ -42,6 +44,14 @@ async def start(store: Store, conditions: Sequence[str]) -> Backfill:
         return await backfills.get(tx, backfill_id)
 
     return await store.write(work)
+
+
+async def start_stale(tx: Transaction, name: str) -> int:
+    """Start a backfill of what only older versions of a model have looked at, in the transaction that makes
+    another version active; returns its id."""
+    until = await backfills.last_image(tx)
+    asked = {"where": [f"stale={name}"]}
+    return await backfills.add(tx, asked=asked, until_id=until, state=RunState.RUNNING)
 
 
 async def start_listed(

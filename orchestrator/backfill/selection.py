@@ -15,6 +15,7 @@ CONDITIONS = {
     "uploaded_since": "a day in UTC, 2026-01-31, or a moment, 2026-01-31T12:00",
     "uploaded_before": "a day or a moment",
     "unseen_by": "a version that has not looked at the image yet: wd14:2",
+    "stale": "a model of which only older versions have looked: wd14; the most pending suggestions first",
     "ids": "our ids from … to …: 1-5000",
 }
 EVERYTHING = "all"
@@ -72,6 +73,7 @@ _READERS: dict[str, Callable[[ImageFilter, str], ImageFilter]] = {
     "uploaded_since": lambda s, text: replace(s, uploaded_since=_moment(text)),
     "uploaded_before": lambda s, text: replace(s, uploaded_before=_moment(text)),
     "unseen_by": lambda s, text: replace(s, unseen_by=_version(text)),
+    "stale": lambda s, text: replace(s, stale=text),
     "ids": lambda s, text: replace(s, ids=_range(text)),
 }
 

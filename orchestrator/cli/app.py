@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from mapping_tools.commands import commands as mapping_commands
-from orchestrator.cli import backfill, images, models, people, remap, review
+from orchestrator.cli import backfill, images, models, people, remap, review, thresholds
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.looking import analyze
 from orchestrator.cli.session import connect_settings, with_settings
@@ -47,6 +47,7 @@ app.add_typer(backfill.app, name="backfill")
 app.add_typer(remap.app, name="remap")
 app.add_typer(mapping_commands(with_settings), name="mappings")
 app.add_typer(models.app, name="models")
+app.add_typer(thresholds.app, name="thresholds")
 app.add_typer(review.app, name="review")
 app.add_typer(people.users, name="users")
 app.add_typer(people.tokens, name="tokens")

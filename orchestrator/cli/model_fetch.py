@@ -36,7 +36,7 @@ def fetch(
     *,
     name: Annotated[str, typer.Option(help="The model's name here.")] = "wd14",
     activate: Annotated[
-        bool, typer.Option("--activate", help="Use it at once; the old one is kept.")
+        bool, typer.Option("--activate", help="Use it at once, where no other is active.")
     ] = False,
     from_folder: Annotated[
         Path | None,

@@ -10,16 +10,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.cli import model_fetch, model_files
+from orchestrator.cli import model_fetch, model_files, rollout
 from orchestrator.cli.publishing import actor, publish_folder, say, with_triton
+from orchestrator.cli.rollout import shadow_words
 from orchestrator.cli.session import with_settings, with_store
 from orchestrator.records import VersionState
 from orchestrator.registry import lifecycle
 from orchestrator.registry.manifest import Manifest, parse_manifest
 from orchestrator.registry.register import register_folder
-from orchestrator.store import audit, models
+from orchestrator.store import audit, models, shadows
 from orchestrator.store.audit import AuditEntry
 from orchestrator.store.models import VersionRow
+from orchestrator.store.shadows import Shadow
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 
@@ -31,7 +33,9 @@ app = typer.Typer(
         "  tagdesk models init FOLDER        write its manifest\n\n"
         "  tagdesk models check FOLDER       see what is wrong with it\n\n"
         "  tagdesk models publish FOLDER     check, prepare, load, register as staged\n\n"
-        "  tagdesk models activate NAME N    use it from the next picture on\n\n"
+        "  tagdesk models shadow NAME N      let it look at a share of the images, without a say\n\n"
+        "  tagdesk models promote NAME N     use it from the next picture on\n\n"
+        "  tagdesk models rollback NAME      use the one before again\n\n"
         "Or `tagdesk models fetch wd14-v3`, which brings the real WD14 in."
     ),
 )
@@ -52,7 +56,7 @@ def publish(
         int | None, typer.Option(min=1, help="Its number; by default the next free one of the name.")
     ] = None,
     activate: Annotated[
-        bool, typer.Option("--activate", help="Use it at once; the old one is kept.")
+        bool, typer.Option("--activate", help="Use it at once, where no other is active.")
     ] = False,
     tensorrt_cache: Annotated[
         str | None,
@@ -74,18 +78,9 @@ def publish(
     publish_folder(source, name=name, version=version, activate=activate, tensorrt_cache=tensorrt_cache)
 
 
-@app.command()
-def activate(name: Name, version: Number) -> None:
-    """Use this version from the next picture on. The one before stays loaded: going back costs nothing.
-
-    Example: tagdesk models activate wd14 2
-    """
-    with_triton(lambda s, c, t: _done(lifecycle.activate(s, c, t, name, version, actor=actor(), say=say)))
-
-
-@app.command()
+@app.command(hidden=True)
 def deactivate(name: Name, version: Number) -> None:
-    """Take a version out of use; again, to unload it from Triton. Its files stay.
+    """Do what `retire --force` does; a staged version is unloaded at once.
 
     Example: tagdesk models deactivate custom_theme 1
     """
@@ -112,16 +107,19 @@ def list_(
     as_json: AsJson = False,
     everything: Annotated[bool, typer.Option("--all", help="Removed versions, too.")] = False,
 ) -> None:
-    """List the registered versions: what each is used for, and whether Triton serves it."""
-    rows = [
-        row
-        for row in with_store(lambda store: store.read(models.list_versions))
-        if everything or row.state is not VersionState.REMOVED
-    ]
+    """List the registered versions: what each is used for, whether Triton serves it, and what it has seen as
+    a shadow."""
+
+    async def read(tx: Transaction) -> tuple[list[VersionRow], dict[int, Shadow]]:
+        return await models.list_versions(tx), await shadows.all_shadows(tx)
+
+    found, shadowed = with_store(lambda store: store.read(read))
+    rows = [row for row in found if everything or row.state is not VersionState.REMOVED]
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in rows], indent=2, default=str))
+        listed = [asdict(row) | {"shadow": _as_dict(shadowed.get(row.id))} for row in rows]
+        typer.echo(json.dumps(listed, indent=2, default=str))
         return
-    table = Table("model", "version", "state", "loaded", "speaks", "sha256", "registered")
+    table = Table("model", "version", "state", "loaded", "speaks", "shadow", "sha256", "registered")
     for row in rows:
         table.add_row(
             row.name,
@@ -129,6 +127,7 @@ def list_(
             row.state,
             "yes" if row.loaded else "no",
             row.vocabulary,
+            shadow_words(shadowed.get(row.id), row),
             row.sha256[:8],
             f"{row.created_at:%Y-%m-%d}",
         )
@@ -165,6 +164,10 @@ def register(name: Name, version: Number) -> None:
     typer.echo(
         f"{model.name} {model.version} is {model.state}: {len(model.labels)} labels, {model.vocabulary}"
     )
+
+
+def _as_dict(found: Shadow | None) -> dict[str, object] | None:
+    return None if found is None else asdict(found) | {"held_back": found.held_back}
 
 
 async def _done(work: Awaitable[object]) -> None:
@@ -204,5 +207,6 @@ def _facts_table(row: VersionRow, manifest: Manifest) -> Table:
     return table
 
 
+app.registered_commands += rollout.app.registered_commands
 app.registered_commands += model_files.app.registered_commands
 app.registered_commands += model_fetch.app.registered_commands

@@ -14,8 +14,8 @@ from orchestrator.cli.session import with_settings, with_store
 from orchestrator.errors import NotFound
 from orchestrator.records import RunState
 from orchestrator.remap import runs
+from orchestrator.remap.plan import read_plan
 from orchestrator.remap.runs import Scope, Summary
-from orchestrator.remapper import read_plan
 from orchestrator.settings import Settings
 from orchestrator.store import backfills, remaps, tags
 from orchestrator.store.remaps import Remap

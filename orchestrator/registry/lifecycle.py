@@ -2,6 +2,8 @@
 ready before, and the row is switched in one transaction with its audit entry."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +19,21 @@ from orchestrator.store import models
 from orchestrator.store.models import DRAIN, VersionRow
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """What a switch is put on record as. `instead_of`: the version, by id, that must still be the active one
+    then, None for none; not asked unless given. `also`: done in the same transaction; what it returns is
+    recorded, too."""
+
+    what: str = "activated"
+    detail: Mapping[str, object] = field(default_factory=dict)
+    instead_of: tuple[int | None] | None = None
+    also: Callable[[Transaction], Awaitable[Mapping[str, object]]] | None = None
+
+
+ACTIVATED = Switch()
 
 
 async def find_version(store: Store, name: str, version: int) -> VersionRow:
@@ -52,31 +69,51 @@ async def activate(
 
 
 async def switch_to(
-    store: Store, settings: Settings, triton: TritonClient, version_id: int, *, actor: str, say: Say = silent
+    store: Store,
+    settings: Settings,
+    triton: TritonClient,
+    version_id: int,
+    *,
+    actor: str,
+    say: Say = silent,
+    switch: Switch = ACTIVATED,
 ) -> None:
-    """Do what `activate` does, for who holds the model's lock."""
+    """Do what `activate` does, for who holds the model's lock.
+
+    Raises also Conflict (`active_changed`) when another version has become active than `switch` expects.
+    """
+    model = await bring_in(store, settings, triton, version_id, say=say)
+
+    async def work(tx: Transaction) -> None:
+        rows = await models.lock_name(tx, model.name)
+        before = next((row for row in rows if row.state is VersionState.ACTIVE), None)
+        if switch.instead_of is not None and switch.instead_of != (None if before is None else before.id,):
+            raise Conflict(
+                f"another version of {model.name} has become active meanwhile: look again",
+                code="active_changed",
+            )
+        await models.set_active(tx, version_id)
+        detail = {"before": None if before is None else before.version, **switch.detail}
+        if switch.also is not None:
+            detail |= await switch.also(tx)
+        await record(tx, switch.what, model.name, model.version, actor=actor, **detail)
+
+    await store.write(work)
+    say(f"{model.name} {model.version} is active")
+
+
+async def bring_in(
+    store: Store, settings: Settings, triton: TritonClient, version_id: int, *, say: Say = silent
+) -> ServedModel:
+    """Have Triton serve a version that may be put in use, and try it, for who holds the model's lock."""
     model = await store.read(lambda tx: models.get(tx, settings, version_id))
-    _expect_present(model.state, model.name, model.version)
+    expect_present(model.state, model.name, model.version)
     loaded = await _loaded(store, model.name)
     if model.version not in loaded:
         say(f"loading {model.name} {model.version} into Triton")
         await triton.load(model.name, [*loaded, model.version], repository=settings.model_repository)
     await _check(store, settings, triton, model)
-
-    async def switch(tx: Transaction) -> None:
-        before = next((row for row in await models.list_versions(tx) if _is_active(row, model.name)), None)
-        await models.set_active(tx, version_id)
-        await record(
-            tx,
-            "activated",
-            model.name,
-            model.version,
-            actor=actor,
-            before=None if before is None else before.version,
-        )
-
-    await store.write(switch)
-    say(f"{model.name} {model.version} is active")
+    return model
 
 
 async def deactivate(
@@ -96,7 +133,7 @@ async def deactivate(
     """
     async with alone(settings, name, say=say, patience=patience):
         row = await find_version(store, name, version)
-        _expect_present(row.state, name, version)
+        expect_present(row.state, name, version)
         if row.state in models.LOOKING_STATES:
 
             async def retire(tx: Transaction) -> None:
@@ -106,16 +143,26 @@ async def deactivate(
             await store.write(retire)
             say(f"{name} {version} is out of use, and stays loaded")
         elif row.loaded:
-            await _drained(row, say)
-
-            async def unload(tx: Transaction) -> None:
-                await models.set_loaded(tx, row.id, False)
-                await record(tx, "unloaded", name, version, actor=actor)
-
-            await store.write(unload)
-            await _follow(store, settings, triton, name)
-            say(f"{name} {version} is unloaded; its files stay")
+            await unload(store, settings, triton, row, actor=actor, say=say)
         return await find_version(store, name, version)
+
+
+async def unload(
+    store: Store, settings: Settings, triton: TritonClient, row: VersionRow, *, actor: str, say: Say = silent
+) -> None:
+    """Take a version that is not in use out of Triton, for who holds the model's lock; its files stay.
+
+    Raises Conflict (`version_in_use`) when it has been put in use meanwhile, StoreUnavailable.
+    """
+    await _drained(row, say)
+
+    async def work(tx: Transaction) -> None:
+        await models.set_loaded(tx, row.id, False)
+        await record(tx, "unloaded", row.name, row.version, actor=actor)
+
+    await store.write(work)
+    await _follow(store, settings, triton, row.name)
+    say(f"{row.name} {row.version} is unloaded; its files stay")
 
 
 async def remove(
@@ -138,7 +185,7 @@ async def remove(
         row = await find_version(store, name, version)
         if row.state in models.LOOKING_STATES:
             raise Conflict(
-                f"{name} {version} is {row.state}: activate another version or deactivate this one first",
+                f"{name} {version} is {row.state}: promote another version or retire this one first",
                 code="version_in_use",
             )
         if row.state is not VersionState.REMOVED:
@@ -162,11 +209,8 @@ def folder_of(settings: Settings, name: str, version: int) -> Path:
     return settings.model_repository / name / str(version)
 
 
-def _is_active(row: VersionRow, name: str) -> bool:
-    return row.name == name and row.state is VersionState.ACTIVE
-
-
-def _expect_present(state: VersionState, name: str, version: int) -> None:
+def expect_present(state: VersionState, name: str, version: int) -> None:
+    """Raise Conflict (`version_removed`) for a version that was removed."""
     if state is VersionState.REMOVED:
         raise Conflict(f"{name} {version} was removed; publish it anew", code="version_removed")
 
@@ -182,8 +226,8 @@ async def _loaded(store: Store, name: str) -> list[int]:
 
 
 async def _drained(row: VersionRow, say: Say) -> None:
-    """Wait until no request can be under way to a version that was in use."""
-    if row.retired_at is None:
+    """Wait until no request can be under way to a version that was in use. One to a shadow may fail."""
+    if row.retired_at is None or row.activated_at is None:
         return
     left = (row.retired_at + timedelta(seconds=DRAIN) - datetime.now(UTC)).total_seconds()
     if left > 0:

@@ -76,7 +76,7 @@ class Publisher:
         """Publish the version in the folder `source`, which stays as it is.
 
         `name` and `version` stand above the manifest's; without `version` the next free number is taken.
-        `activate`: make it the active one at once; the one before stays loaded.
+        `activate`: make it the active one at once, where its name has none; else it is to be promoted.
 
         Raises ModelRefused when a check fails, ManifestError and other ModelErrors when something does not
         fit this installation, Conflict (`version_exists`, `model_busy`), InvalidInput, InferenceUnavailable,
@@ -91,7 +91,9 @@ class Publisher:
             await self._expect_free(name, number)
             renamed = manifest.renamed(name, number)
             published = await self._bring_in(renamed, folder, dropped=False)
-            if activate:
+            if activate and await self.store.read(lambda tx: models.has_active(tx, name)):
+                self.say(f"another version of {name} is active: let this one shadow it, then promote it")
+            elif activate:
                 await switch_to(
                     self.store, self.settings, self.triton, published.model.id, actor=self.actor, say=self.say
                 )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from orchestrator.records import ImageContext, ProposedSuggestion, SuggestionStatus
+from orchestrator.records import ImageContext, ProposedSuggestion, RawPrediction, SuggestionStatus
 from orchestrator.store.remaps import Changes, StoredImage, StoredSuggestion, of_evidence
 from orchestrator.tagging.plan import TaggingPlan
 from orchestrator.tagging.resolve import resolve
@@ -33,8 +33,19 @@ UNTOUCHED = Difference()
 def proposals(plan: TaggingPlan, image: StoredImage) -> tuple[ProposedSuggestion, ...]:
     """Return what the rules propose on an image, by tag; explorations with them."""
     context = ImageContext(has_alpha=image.has_alpha, applied=image.applied, sha256=image.sha256)
-    resolution = resolve(plan, context, image.raw)
+    resolution = resolve(plan, context, heard(plan, image))
     return (*resolution.suggestions, *resolution.explorations)
+
+
+def heard(plan: TaggingPlan, image: StoredImage) -> tuple[RawPrediction, ...]:
+    """Return the scores that count: of each model those of the foremost version that looked, which is the
+    active one if it has. One that looked and saw nothing outdoes an older one that saw something."""
+    foremost: dict[str, int] = {}
+    known = (plan.versions[one] for one in image.seen_by if one in plan.versions)
+    for version in sorted((one for one in known if one.proposes), key=lambda one: one.precedence):
+        foremost.setdefault(version.model.name, version.model.id)
+    kept = frozenset(foremost.values())
+    return tuple(one for one in image.raw if one.model_version_id in kept)
 
 
 def is_known(plan: TaggingPlan, image: StoredImage) -> bool:

@@ -19,7 +19,9 @@ HELD_TOGETHER = 20_000
 
 @dataclass(frozen=True, slots=True)
 class ImageFilter:
-    """Which images; hidden ones never. `unseen_by`: (model, version) that has not looked. `ids`: a range."""
+    """Which images; hidden ones never. `unseen_by`: (model, version) that has not looked. `stale`: a model of
+    which another version than the active one has looked last: the most pending suggestions come first, then
+    the newest images. `ids`: a range."""
 
     states: tuple[ImageState, ...] = ()
     failures: tuple[str, ...] = ()
@@ -27,6 +29,7 @@ class ImageFilter:
     uploaded_since: datetime | None = None
     uploaded_before: datetime | None = None
     unseen_by: tuple[str, int] | None = None
+    stale: str | None = None
     ids: tuple[int, int] | None = None
 
 
@@ -142,11 +145,21 @@ async def add_images(tx: Transaction, backfill_id: int, image_ids: Collection[in
     return frozenset(row[0] for row in known)
 
 
+_BY_ID = "0"
+_BY_VALUE = (
+    "-CAST(LEAST(65535, (SELECT COUNT(*) FROM suggestions s WHERE s.image_id = i.id"
+    " AND s.status = 'pending')) AS SIGNED) * 1099511627776 - i.id"
+)
+"""What people would be shown next first, then the newest. Ids stay below 2⁴⁰."""
+
+
 async def select(tx: Transaction, backfill: Backfill, where: ImageFilter) -> None:
     """Add the next images of a locked backfill's filter, of at most HELD_TOGETHER ids."""
     upto = min(backfill.selected_to + HELD_TOGETHER, backfill.until_id)
+    place = _BY_ID if where.stale is None else _BY_VALUE
     added = await tx.execute(
-        f"INSERT INTO backfill_images (backfill_id, image_id) SELECT :backfill_id, i.id FROM images i"
+        "INSERT INTO backfill_images (backfill_id, image_id, place)"
+        f" SELECT :backfill_id, i.id, {place} FROM images i"
         f" WHERE i.id > :behind AND i.id <= :upto AND {_conditions(where)} ORDER BY i.id",
         backfill_id=backfill.id,
         behind=backfill.selected_to,
@@ -163,6 +176,12 @@ async def count_images(tx: Transaction, where: ImageFilter) -> int:
         f"SELECT COUNT(*) FROM images i WHERE {_conditions(where)}", **_parameters(where)
     )
     return int(found)
+
+
+_SEEN_BY_STALE = (
+    "EXISTS (SELECT 1 FROM analyses a JOIN model_versions v ON v.id = a.model_version_id"
+    " WHERE a.image_id = i.id AND v.name = :stale"
+)
 
 
 def _conditions(where: ImageFilter) -> str:
@@ -182,6 +201,8 @@ def _conditions(where: ImageFilter) -> str:
             "NOT EXISTS (SELECT 1 FROM analyses a JOIN model_versions v ON v.id = a.model_version_id"
             " WHERE a.image_id = i.id AND v.name = :model AND v.version = :version)"
         )
+    if where.stale is not None:
+        conditions.append(f"{_SEEN_BY_STALE}) AND NOT {_SEEN_BY_STALE} AND v.state = 'active')")
     if where.ids is not None:
         conditions.append("i.id BETWEEN :first AND :last")
     return " AND ".join(conditions)
@@ -198,6 +219,7 @@ def _parameters(where: ImageFilter) -> dict[str, object]:
         "before": None if before is None else before.replace(tzinfo=None),
         "model": None if where.unseen_by is None else where.unseen_by[0],
         "version": None if where.unseen_by is None else where.unseen_by[1],
+        "stale": where.stale,
         "first": None if where.ids is None else where.ids[0],
         "last": None if where.ids is None else where.ids[1],
     }
@@ -207,7 +229,7 @@ async def take(tx: Transaction, backfill_id: int, limit: int) -> list[int]:
     """Mark the next waiting images of a locked backfill as sent; returns their ids in order."""
     rows = await tx.fetch_rows(
         "SELECT image_id FROM backfill_images WHERE backfill_id = :id AND state = 'waiting'"
-        " ORDER BY image_id LIMIT :limit",
+        " ORDER BY place, image_id LIMIT :limit",
         id=backfill_id,
         limit=limit,
     )

@@ -6,7 +6,7 @@ counters in opposite order, and a hot tag's row is held for the shortest time.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.store.transaction import Transaction
@@ -130,3 +130,14 @@ def _by_tag(
         )
         for tag in tags
     )
+
+
+async def pending_of(tx: Transaction, tag_ids: Collection[int]) -> dict[int, int]:
+    """Return how many pending suggestions each tag has, explorations included; tags without any are left
+    out."""
+    if not tag_ids:
+        return {}
+    rows = await tx.fetch_rows(
+        "SELECT tag_id, pending FROM tag_pending WHERE tag_id IN :ids AND pending > 0", ids=sorted(tag_ids)
+    )
+    return {tag_id: int(amount) for tag_id, amount in rows}

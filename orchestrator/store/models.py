@@ -1,32 +1,29 @@
 """Model versions: what is registered, which one of each name is active, and how workers see them.
 
-A version's floors, strongest first: a row of `thresholds` for the label, one for its category, the version's
-own advice for the label, its advice for the category, the settings. Characters are off until a row of
-`thresholds` switches them on: their mappings must have been reviewed first.
+Where a version's floors come from is in `floors`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.errors import Conflict, InvalidInput, NotFound
 from orchestrator.records import (
-    SCORE_ONE,
+    Floor,
     Geometry,
     Label,
     LabelCategory,
     ServedModel,
-    Thresholds,
     VersionState,
     Vocabulary,
-    as_score,
 )
 from orchestrator.settings import Settings
-from orchestrator.store import rules_version, thresholds
+from orchestrator.store import floors as said
+from orchestrator.store import rules_version
+from orchestrator.store.floors import FloorKey, Overrides
 from orchestrator.store.rows import moment, moment_or_none
 from orchestrator.store.transaction import DuplicateKey, Row, Transaction
 
-NEVER = SCORE_ONE + 1
 DRAIN = 20
 """Seconds after which no request can be under way any more to a version that was taken out of use."""
 
@@ -69,6 +66,8 @@ class VersionRow:
     created_at: datetime
     activated_at: datetime | None
     retired_at: datetime | None
+    replaced_id: int | None
+    """The version that was active before this one became so."""
 
 
 async def insert_version(tx: Transaction, new: NewVersion, *, state: VersionState) -> int:
@@ -92,6 +91,10 @@ async def insert_version(tx: Transaction, new: NewVersion, *, state: VersionStat
             board_floor=new.board_floor,
             manifest=new.manifest,
         )
+        if state is VersionState.ACTIVE:
+            await tx.execute(
+                "UPDATE model_versions SET activated_at = UTC_TIMESTAMP(6) WHERE id = :id", id=version_id
+            )
     except DuplicateKey as error:
         raise Conflict(f"{new.name} {new.version} is registered already", code="version_exists") from error
     await tx.insert_many(
@@ -140,7 +143,7 @@ async def manifest(tx: Transaction, version_id: int) -> str:
     """Return a version's manifest as it was registered, JSON text. Raises NotFound."""
     row = await tx.fetch_one("SELECT manifest FROM model_versions WHERE id = :id", id=version_id)
     if row is None:
-        raise NotFound(f"no model version has the id {version_id}", code="version_not_found")
+        raise _unknown(version_id)
     return str(row["manifest"])
 
 
@@ -167,27 +170,84 @@ async def set_active(tx: Transaction, version_id: int) -> None:
     The one before is retired and stays loaded, so that going back costs nothing; older ones that nobody can
     be using any more (`DRAIN`) are let go.
     """
-    row = await _locked(tx, version_id)
-    if row["state"] == VersionState.ACTIVE:
+    named = await tx.fetch_one("SELECT name FROM model_versions WHERE id = :id", id=version_id)
+    if named is None:
+        raise _unknown(version_id)
+    rows = await lock_name(tx, named["name"])
+    before = next((row for row in rows if row.state is VersionState.ACTIVE), None)
+    if before is not None and before.id == version_id:
         return
     await tx.execute(
         "UPDATE model_versions SET loaded = FALSE WHERE name = :name AND state = 'retired' AND id <> :id"
         " AND retired_at < UTC_TIMESTAMP(6) - INTERVAL :drain SECOND",
-        name=row["name"],
+        name=rows[0].name,
         id=version_id,
         drain=DRAIN,
     )
+    await _take_over(tx, version_id, before)
     await tx.execute(
-        "UPDATE model_versions SET state = 'retired', retired_at = UTC_TIMESTAMP(6)"
-        " WHERE name = :name AND state = 'active'",
-        name=row["name"],
+        "UPDATE model_versions SET replaced_id = :before WHERE id = :id",
+        before=None if before is None else before.id,
+        id=version_id,
     )
+    await rules_version.bump(tx)
+
+
+async def roll_back(tx: Transaction, name: str) -> tuple[VersionRow, VersionRow]:
+    """Make the version before the active one of a name active again; returns the one that was active until
+    now, and the one that is.
+
+    What that one had replaced stays as it was, so that going back again goes further back. Raises Conflict
+    (`nothing_before`) with no version to go back to.
+    """
+    rows = {row.id: row for row in await lock_name(tx, name)}
+    active = next((row for row in rows.values() if row.state is VersionState.ACTIVE), None)
+    before = None if active is None or active.replaced_id is None else rows[active.replaced_id]
+    if active is None or before is None or before.state is VersionState.REMOVED:
+        raise nothing_before(name)
+    await _take_over(tx, before.id, active)
+    await rules_version.bump(tx)
+    return active, before
+
+
+def nothing_before(name: str) -> Conflict:
+    """Return what is said of a model that cannot go back."""
+    return Conflict(f"{name} has no version to go back to", code="nothing_before")
+
+
+def unknown_name(name: str) -> NotFound:
+    """Return what is said of a model that has no version at all."""
+    return NotFound(f"no version of {name} is registered", code="version_not_found")
+
+
+async def lock_name(tx: Transaction, name: str) -> list[VersionRow]:
+    """Return every version of a name by id, that nobody else changes meanwhile."""
+    rows = await tx.fetch_all(
+        "SELECT * FROM model_versions WHERE name = :name ORDER BY id FOR UPDATE", name=name
+    )
+    return [_version_row(row) for row in rows]
+
+
+async def lock_one(tx: Transaction, version_id: int) -> VersionRow:
+    """Return a version that nobody else changes meanwhile. Raises NotFound."""
+    await _locked(tx, version_id)
+    row = await tx.fetch_one("SELECT * FROM model_versions WHERE id = :id", id=version_id)
+    assert row is not None  # noqa: S101 (it is locked)
+    return _version_row(row)
+
+
+async def _take_over(tx: Transaction, version_id: int, before: VersionRow | None) -> None:
+    """Retire the active version and make another active."""
+    if before is not None:
+        await tx.execute(
+            "UPDATE model_versions SET state = 'retired', retired_at = UTC_TIMESTAMP(6) WHERE id = :id",
+            id=before.id,
+        )
     await tx.execute(
         "UPDATE model_versions SET state = 'active', loaded = TRUE, activated_at = UTC_TIMESTAMP(6),"
         " retired_at = NULL WHERE id = :id",
         id=version_id,
     )
-    await rules_version.bump(tx)
 
 
 async def retire(tx: Transaction, version_id: int) -> None:
@@ -201,29 +261,48 @@ async def retire(tx: Transaction, version_id: int) -> None:
 
 
 async def set_loaded(tx: Transaction, version_id: int, loaded: bool) -> None:
-    """Say whether Triton shall serve a version. Raises NotFound."""
-    await _locked(tx, version_id)
+    """Say whether Triton shall serve a version. Raises NotFound, Conflict (`version_in_use`) when one that is
+    in use, again perhaps, shall not be."""
+    row = await _locked(tx, version_id)
+    if not loaded:
+        _expect_unused(row)
     await tx.execute(
         "UPDATE model_versions SET loaded = :loaded WHERE id = :id", loaded=loaded, id=version_id
     )
 
 
 async def mark_removed(tx: Transaction, version_id: int) -> None:
-    """Give a version up for good. Its row and labels stay: predictions and verdicts speak of them."""
-    await _locked(tx, version_id)
+    """Give a version up for good. Its row and labels stay: predictions and verdicts speak of them.
+
+    Raises NotFound, Conflict (`version_in_use`).
+    """
+    _expect_unused(await _locked(tx, version_id))
     await tx.execute(
         "UPDATE model_versions SET state = 'removed', loaded = FALSE WHERE id = :id", id=version_id
     )
     await rules_version.bump(tx)
 
 
+def _expect_unused(row: Row) -> None:
+    if row["state"] in LOOKING_STATES:
+        raise Conflict(
+            f"{row['name']} {row['version']} is {row['state']}: promote another version or retire this one"
+            " first",
+            code="version_in_use",
+        )
+
+
 async def _locked(tx: Transaction, version_id: int) -> Row:
     row = await tx.fetch_one(
-        "SELECT name, state FROM model_versions WHERE id = :id FOR UPDATE", id=version_id
+        "SELECT name, version, state FROM model_versions WHERE id = :id FOR UPDATE", id=version_id
     )
     if row is None:
-        raise NotFound(f"no model version has the id {version_id}", code="version_not_found")
+        raise _unknown(version_id)
     return row
+
+
+def _unknown(version_id: int) -> NotFound:
+    return NotFound(f"no model version has the id {version_id}", code="version_not_found")
 
 
 async def loaded(tx: Transaction, settings: Settings) -> list[ServedModel]:
@@ -239,8 +318,14 @@ async def active(tx: Transaction, settings: Settings) -> list[ServedModel]:
 async def by_state(
     tx: Transaction, settings: Settings, states: Collection[VersionState] = LOOKING_STATES
 ) -> list[ServedModel]:
-    """Return the versions in these states with labels and effective thresholds, by priority."""
-    return await _where(tx, settings, "state IN :states", states=sorted(states))
+    """Return the versions in these states with labels and effective thresholds, by priority; of retired ones
+    those that were active once: others only looked."""
+    return await _where(
+        tx,
+        settings,
+        "state IN :states AND (state <> 'retired' OR activated_at IS NOT NULL)",
+        states=sorted(states),
+    )
 
 
 async def _where(
@@ -250,43 +335,26 @@ async def _where(
         f"SELECT * FROM model_versions WHERE {condition} ORDER BY priority, name, version",  # noqa: S608
         **parameters,
     )
-    overrides = await thresholds.load_all(tx)
-    return [
-        await _served(tx, row, settings, overrides.get(row["id"], thresholds.Overrides())) for row in rows
-    ]
+    overrides = await said.load_all(tx)
+    return [await _served(tx, row, settings, overrides.get(row["id"], Overrides())) for row in rows]
 
 
-async def get(tx: Transaction, settings: Settings, version_id: int) -> ServedModel:
-    """Return one version as workers would see it. Raises NotFound."""
+async def get(
+    tx: Transaction, settings: Settings, version_id: int, *, floors: Mapping[FloorKey, Floor] | None = None
+) -> ServedModel:
+    """Return one version as workers would see it, if people said `floors`, too. Raises NotFound."""
     row = await tx.fetch_one("SELECT * FROM model_versions WHERE id = :id", id=version_id)
     if row is None:
-        raise NotFound(f"no model version has the id {version_id}", code="version_not_found")
-    overrides = await thresholds.load_all(tx)
-    return await _served(tx, row, settings, overrides.get(version_id, thresholds.Overrides()))
+        raise _unknown(version_id)
+    overrides = (await said.load_all(tx)).get(version_id, Overrides())
+    return await _served(tx, row, settings, overrides.changed(floors or {}))
 
 
-async def _served(
-    tx: Transaction, row: Row, settings: Settings, overrides: thresholds.Overrides
-) -> ServedModel:
+async def _served(tx: Transaction, row: Row, settings: Settings, overrides: Overrides) -> ServedModel:
     labels = await tx.fetch_rows(
         "SELECT label, name, category, floor FROM labels WHERE model_version_id = :id ORDER BY label",
         id=row["id"],
     )
-    # A category's row in the database stands above the version's advice for the labels in it.
-    by_label: dict[int, int] = {
-        index: floor
-        for index, _, category, floor in labels
-        if floor is not None and LabelCategory(category) not in overrides.by_category
-    }
-    by_label |= {label: NEVER if score is None else score for label, score in overrides.by_label.items()}
-    general = row["general_floor"]
-    board = row["board_floor"]
-    defaults: dict[LabelCategory, int | None] = {
-        LabelCategory.GENERAL: as_score(settings.min_confidence_danbooru) if general is None else general,
-        LabelCategory.CHARACTER: None,
-        LabelCategory.BOARD: as_score(settings.min_confidence_custom) if board is None else board,
-    }
-    floors = defaults | dict(overrides.by_category)
     pad = row["pad_colour"]
     return ServedModel(
         id=row["id"],
@@ -299,13 +367,13 @@ async def _served(
             row["input_size"], (pad >> 16 & 255, pad >> 8 & 255, pad & 255), row["resize_filter"]
         ),
         labels=tuple(Label(index, name, LabelCategory(category)) for index, name, category, _ in labels),
-        thresholds=Thresholds(
-            general=floors[LabelCategory.GENERAL],
-            character=floors[LabelCategory.CHARACTER],
-            board=floors[LabelCategory.BOARD],
-            by_label=by_label,
+        thresholds=said.effective(
+            said.defaults(settings, row["general_floor"], row["board_floor"]),
+            {index: (LabelCategory(category), floor) for index, _, category, floor in labels},
+            overrides,
         ),
         priority=row["priority"],
+        retired_at=moment_or_none(row["retired_at"]),
     )
 
 
@@ -322,4 +390,5 @@ def _version_row(row: Row) -> VersionRow:
         created_at=moment(row["created_at"]),
         activated_at=moment_or_none(row["activated_at"]),
         retired_at=moment_or_none(row["retired_at"]),
+        replaced_id=row["replaced_id"],
     )

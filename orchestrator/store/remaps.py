@@ -102,6 +102,12 @@ async def ids_behind(tx: Transaction, after: int, until: int, limit: int) -> lis
     return [row[0] for row in rows]
 
 
+async def span(tx: Transaction) -> tuple[int, int]:
+    """Return the lowest and the highest id of an image; (1, 0) when there is none."""
+    ((first, last),) = await tx.fetch_rows("SELECT COALESCE(MIN(id), 1), COALESCE(MAX(id), 0) FROM images")
+    return int(first), int(last)
+
+
 async def read(tx: Transaction, image_ids: Collection[int]) -> list[StoredImage]:
     """Return these images in id order; those that were never analysed or are hidden are left out."""
     if not image_ids:

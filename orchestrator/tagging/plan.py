@@ -102,13 +102,15 @@ class TaggingPlan:
         return self.board.tags[self.board.canonical[tag_id]]
 
 
-def _precedence(model: ServedModel) -> tuple[bool, int, int, int]:
-    """Active versions first, then the configured priority, then the newest."""
-    return (model.state is not VersionState.ACTIVE, model.priority, -model.version, -model.id)
+def _precedence(model: ServedModel) -> tuple[bool, int, float, int, int]:
+    """Active versions first, then the configured priority, then the last one to retire, then the newest."""
+    retired = 0.0 if model.retired_at is None else model.retired_at.timestamp()
+    return (model.state is not VersionState.ACTIVE, model.priority, -retired, -model.version, -model.id)
 
 
 def threshold_of(thresholds: Thresholds, label: Label) -> int | None:
-    """Return the label's floor: its own, else its category's. A category switched off stays off: None."""
+    """Return the label's floor: its own, else its category's; None for a label that is switched off, as all
+    of a category are that is."""
     match label.category:
         case LabelCategory.GENERAL:
             floor = thresholds.general
@@ -118,7 +120,11 @@ def threshold_of(thresholds: Thresholds, label: Label) -> int | None:
             floor = thresholds.board
         case LabelCategory.RATING:
             return None
-    return None if floor is None else thresholds.by_label.get(label.index, floor)
+    if floor is None:
+        return None
+    own = thresholds.by_label.get(label.index, floor)
+    # What no score can reach is off: it is not to be explored from below either.
+    return own if own <= SCORE_ONE else None
 
 
 def _rule(

@@ -66,6 +66,14 @@ def model_version(request: Request) -> tuple[str, int]:
     return name, number
 
 
+def model_name(request: Request) -> str:
+    """Return the model's name. Raises NotFound for what can be none."""
+    name = str(request.path_params["name"])
+    if not re.fullmatch(MODEL_NAME, name):
+        raise NotFound("this is no model", code="version_not_found")
+    return name
+
+
 def _number(request: Request, parameter: str, largest: int) -> int | None:
     text = str(request.path_params[parameter])
     # Python refuses to read numbers of thousands of digits, so the length comes first.

@@ -63,6 +63,7 @@ ON_THE_BOARD = {
     "validateMappings": {E, A},
     "suggestMappings": {E, A},
     "showCoverage": {E, A},
+    "listThresholdChanges": {E, A},
 }
 ON_MAPPINGS = {"removeMapping": {E, A}}
 ON_LEASES: Mapping[str, Mapping[str, set[Role]]] = {
@@ -81,10 +82,22 @@ ON_VERDICTS: Mapping[str, Mapping[str, set[Role]]] = {
 ON_MODELS: Mapping[str, tuple[str, int]] = {
     "showModel": ("wd14", 1),
     "activateModel": ("wd14", 1),
+    "shadowModel": ("wd14", 1),
+    "endShadow": ("wd14", 1),
+    "promoteModel": ("wd14", 1),
+    "rollBackModel": ("wd14", 1),
+    "retireModel": SPARE,
     "deactivateModel": SPARE,
     "removeModel": SPARE,
+    "showThresholds": ("wd14", 1),
+    "setThresholds": ("wd14", 1),
+    "previewThresholds": ("wd14", 1),
+    "rollBackThresholds": ("wd14", 1),
 }
 """What each is tried on: nothing that the other tests need goes out of use."""
+
+NOT_OF_THIS_ONE = {"shadowModel": "version_in_use", "rollBackModel": "nothing_before"}
+"""What is refused of the only version that is active, to those who may ask."""
 
 ENGINEERS = {E, A}
 WITHOUT_TOKEN = {"healthLive", "healthReady", "metrics"}
@@ -178,6 +191,14 @@ def call(
             more["json"] = {"parent_id": None}
         case "importMappings":
             more["json"] = {"rows": [{"external_tag": "by_role", "action": "ignore"}], "apply": True}
+        case "shadowModel":
+            more["json"] = {"share": 0.1}
+        case "promoteModel" | "retireModel":
+            more["json"] = {}
+        case "setThresholds" | "previewThresholds":
+            more["json"] = {"floors": [{"category": "general", "floor": "default"}]}
+        case "rollBackThresholds":
+            more["json"] = {"back_to": 0}
         case "analyze":
             more["content"] = PICTURE
             headers = {**headers, "Content-Type": "image/jpeg"}
@@ -333,7 +354,10 @@ def test_models_are_for_engineers(http: httpx.Client, served: Installation, name
     response = call(http, served, TABLE[name], served.headers(role))
     unknown = call(http, served, TABLE[name], served.headers(role), model=("nobody", 7))
     if role in ENGINEERS:
-        assert response.is_success, response.text
+        if name in NOT_OF_THIS_ONE:
+            assert_refused(response, 409, NOT_OF_THIS_ONE[name])
+        else:
+            assert response.is_success, response.text
         assert_refused(unknown, 404, "version_not_found")
     else:
         assert_refused(response, 403, "role_forbids")

@@ -9,7 +9,7 @@ from colours import picture
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
-from world import GREEN, RED, World
+from world import BLUE, GREEN, RED, World, register_colours
 
 from orchestrator.backfill import runs
 from orchestrator.backfill.listing import read_ids
@@ -19,8 +19,9 @@ from orchestrator.feeder import Feeder
 from orchestrator.pipeline import Pipeline
 from orchestrator.records import Eligibility, ImageState, Priority, Role, RunState
 from orchestrator.resources import Resources
-from orchestrator.store import backfills, eligibility, users
+from orchestrator.store import backfills, eligibility, models, users
 from orchestrator.store.backfills import Backfill, ImageFilter
+from orchestrator.store.transaction import Transaction
 from orchestrator.sweeper import GRACE, Sweeper
 
 pytestmark = pytest.mark.anyio
@@ -340,3 +341,32 @@ async def test_whatever_is_done_in_whatever_order_counts_equal_a_recount(
     ended = [await town.of(one) for one in run]
     assert all((one.state, one.sent, one.waiting) == (RunState.DONE, 0, 0) for one in ended)
     assert (ended[0].done, ended[0].failed) == (4, 1)
+
+
+async def test_what_only_older_versions_have_seen_comes_by_value(town: Town, monkeypatch: pytest.MonkeyPatch):
+    # Given images with one suggestion, with none and with two, seen by version 1 of a model, then version 2
+    colours = [RED, BLUE, RED, (0, 255, 255), BLUE]
+    ids = [await town.world.add(picture(*colour)) for colour in colours]
+    await town.analyse(ids[:4])
+
+    async def promote(tx: Transaction) -> int:
+        await models.set_active(tx, await register_colours(tx, 2, active=False))
+        return await runs.start_stale(tx, "colours")
+
+    started = await town.world.store.write(promote)
+    backfill = await town.world.store.read(lambda tx: backfills.get(tx, started))
+    await town.analyse(ids[4:])  # the last image is seen by version 2 only
+    # When it is fed in small windows, then the most pending suggestions come first, then the newest
+    monkeypatch.setattr(backfills, "HELD_TOGETHER", ids[1])
+    order: list[int] = []
+    for _ in range(30):
+        await town.feeder.feed()
+        found = await town.sent(backfill)
+        order += sorted(set(found) - set(order), reverse=True)
+        await town.analyse(found)
+        if (await town.of(backfill)).state is RunState.DONE:
+            break
+    assert [ids.index(one) for one in order] == [3, 2, 0, 1]
+    # And with no version in use there is nothing to be older than
+    with pytest.raises(InvalidInput, match="no version of nobody"):
+        await runs.start(town.world.store, ["stale=nobody"])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
+from remapping import decide, remap, stored
 from small_board import TITLES, SmallBoard
 
 from orchestrator import remapper as keeping
@@ -22,8 +23,9 @@ from orchestrator.records import (
     VerdictRequest,
 )
 from orchestrator.remap import chunk, runs
+from orchestrator.remap.plan import read_plan
 from orchestrator.remap.runs import Scope
-from orchestrator.remapper import Remapper, read_plan
+from orchestrator.remapper import Remapper
 from orchestrator.review.eligibility import set_eligibility
 from orchestrator.review.service import review
 from orchestrator.review.tag_edits import Aligner, TagEdit, edit_tag
@@ -36,25 +38,11 @@ from orchestrator.tagging.resolve import resolve
 pytestmark = pytest.mark.anyio
 
 SCORES = {"smile": 9100, "blue_eyes": 8000, "hair": 7000, "long_hair": 6000}
-EVERYTHING = Scope()
-
-Rows = list[tuple[object, ...]]
 
 
 @pytest.fixture
 def remapper(board: SmallBoard) -> Remapper:
     return Remapper(board.settings, board.store)
-
-
-async def remap(board: SmallBoard, remapper: Remapper, scope: Scope = EVERYTHING) -> Remap:
-    """Start a re-map and let the keeper finish it."""
-    begun = await runs.start(board.store, scope)
-    for _ in range(50):
-        await remapper.work()
-        found = await board.store.read(lambda tx: remaps.get(tx, begun.id))
-        if found.state is not RunState.RUNNING:
-            return found
-    raise AssertionError(found)
 
 
 async def map_to(board: SmallBoard, label: str, title: str | None, weight: int = 10_000) -> None:
@@ -63,24 +51,6 @@ async def map_to(board: SmallBoard, label: str, title: str | None, weight: int =
     tag_id = None if title is None else board.tags[title].id
     new = NewMapping("danbooru", label, action, tag_id, weight)
     await board.store.write(lambda tx: mappings.upsert_many(tx, [new], actor_id=None))
-
-
-async def stored(board: SmallBoard) -> Rows:
-    """All suggestions and what speaks for them, but for ids, versions and dates."""
-
-    async def work(tx: Transaction) -> Rows:
-        return await tx.fetch_rows(
-            "SELECT s.image_id, s.tag_id, s.status, s.score, s.confidence, s.model_version_id, s.inferred,"
-            " s.exploration, e.model_version_id, e.label, e.mapping_id, e.score FROM suggestions s"
-            " LEFT JOIN suggestion_evidence e ON e.suggestion_id = s.id ORDER BY 1, 2, 9, 10"
-        )
-
-    return await board.store.read(work)
-
-
-async def decide(board: SmallBoard, image_id: int, title: str, decision: Decision) -> None:
-    row = (await board.rows(image_id))[title]
-    await review(board.store, board.moderator, image_id, [VerdictRequest(row.id, row.version, decision)])
 
 
 async def persist_anew(board: SmallBoard, image_id: int, scores: dict[str, int]) -> None:

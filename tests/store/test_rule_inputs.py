@@ -7,7 +7,7 @@ from small_board import LABELS, SmallBoard, version
 
 from orchestrator.errors import Conflict, InvalidInput, NotFound
 from orchestrator.records import LabelCategory, MappingAction, TagMapping, VersionState
-from orchestrator.store import mappings, models, rules, tags, thresholds
+from orchestrator.store import floors, mappings, models, rules, tags, thresholds
 from orchestrator.store.mappings import NewMapping
 from orchestrator.store.transaction import DuplicateKey
 
@@ -152,7 +152,7 @@ async def test_people_switch_characters_on_and_labels_off(board: SmallBoard) -> 
     model = await board.store.read(lambda tx: models.get(tx, board.settings, board.version_id))
 
     assert (model.thresholds.general, model.thresholds.character) == (4500, 8500)
-    assert model.thresholds.by_label == {4: models.NEVER, 5: 7000}
+    assert model.thresholds.by_label == {4: floors.NEVER, 5: 7000}
 
 
 async def test_a_threshold_outside_its_range_or_of_no_version_is_refused(board: SmallBoard) -> None:

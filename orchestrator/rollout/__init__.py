@@ -1,0 +1,1 @@
+"""Rolling a version out: shadow it beside the active one, promote it, roll back, retire it."""

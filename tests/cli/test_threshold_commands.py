@@ -1,0 +1,55 @@
+"""`tagdesk thresholds`, as an engineer at a terminal meets it."""
+
+import json
+
+from terminal import tagdesk, with_store
+
+from orchestrator.registry.register import register_folder
+from orchestrator.settings import Settings
+
+WD14 = ("wd14", "1")
+
+
+def said(*arguments: str) -> str:
+    answer = tagdesk("thresholds", *arguments)
+    assert answer.exit_code == 0, (answer.output, answer.exception)
+    return answer.output
+
+
+def test_thresholds_are_looked_at_said_and_taken_back(installation: Settings) -> None:
+    with_store(installation, lambda store: register_folder(store, installation, *("wd14", 1)))
+    # When somebody looks first, Then nothing changes
+    looked = said("preview", *WD14, "0.9", "--tag", "smile")
+    assert "of 1 thresholds: 0 pending suggestions would come, 0 would go" in looked
+    assert "smile" not in said("list", *WD14)
+    # When a label, a category and a tag are said, Then the list shows it
+    assert "smile: default → 0.9" in said("set", *WD14, "0.9", "--tag", "smile")
+    assert "all character: default → off" in said("set", *WD14, "off", "--category", "character")
+    assert "so already" in said("set", *WD14, "0.9", "--label", "smile")
+    shown = said("list", *WD14)
+    assert "by people: 0.9" in shown
+    everything = json.loads(said("list", *WD14, "--all", "--json"))
+    floors = {one["label"]["name"]: one["floor"] for one in everything["labels"]}
+    assert floors["smile"] == 9000
+    # And back, by number or at once
+    (_, first) = json.loads(said("history", *WD14, "--json"))
+    assert "smile: 0.9 → default" in said("clear", *WD14, "--label", "smile")
+    assert "smile: default → 0.9" in said("rollback", *WD14)
+    assert "all character: off → default" in said("rollback", *WD14, "--to", str(first["act"]["id"]))
+    assert f"back to {first['act']['id']}" in said("history", *WD14)
+    assert "would come" in said("preview", *WD14, "--back-to", "0", "--every-image")
+
+
+def test_mistakes_are_explained(installation: Settings) -> None:
+    for arguments, why in (
+        (("set", *WD14, "0.5"), "say of what"),
+        (("set", *WD14, "much", "--label", "smile"), "is no score"),
+        (("set", *WD14, "1.5", "--label", "smile"), "is no score"),
+    ):
+        answer = tagdesk("thresholds", *arguments)
+        assert (answer.exit_code, why in answer.output) == (2, True), answer.output
+    for arguments, why in (
+        (("set", *WD14, "0.5", "--tag", "nobody"), "no tag is called 'nobody'"),
+        (("list", *WD14), "no version 1 of wd14"),
+    ):
+        assert why in str(tagdesk("thresholds", *arguments).exception)
