@@ -9,6 +9,7 @@ from benchmarks.backfill_live import backfill_live
 from benchmarks.model_rollout import model_rollout
 from benchmarks.pipeline import pipeline
 from benchmarks.queue_scale import queue_scale
+from benchmarks.remap import remap
 from benchmarks.review_contention import review_contention
 from benchmarks.uploading import burst, live_latency
 
@@ -60,6 +61,14 @@ def pipeline_(
 ) -> None:
     """What a backfill costs: with a model that computes nothing, and with one as large as the real one."""
     asyncio.run(pipeline(images, vit_images)).show()
+
+
+@app.command("remap")
+def remap_(
+    images: Annotated[int, typer.Option(min=1000, help="How many images.")] = 100_000,
+) -> None:
+    """How long a change of mappings takes to reach every pending suggestion."""
+    asyncio.run(remap(images)).show()
 
 
 @app.command("queue_scale")

@@ -88,8 +88,8 @@ async def _fill(own: OwnBoard, scale: float) -> Large:
         token = await accounts.issue_token(store, moderator)
 
         async def versions(tx: Transaction) -> tuple[int, int]:
-            first = await models.insert_version(tx, _version("wd14"), state=VersionState.ACTIVE)
-            return first, await models.insert_version(tx, _version("other"), state=VersionState.ACTIVE)
+            first = await models.insert_version(tx, new_version("wd14"), state=VersionState.ACTIVE)
+            return first, await models.insert_version(tx, new_version("other"), state=VersionState.ACTIVE)
 
         both = await store.write(versions)
         say(
@@ -104,7 +104,8 @@ async def _fill(own: OwnBoard, scale: float) -> Large:
     return Large(own, board, token, int(rows[0][0]), seconds)
 
 
-def _version(name: str) -> NewVersion:
+def new_version(name: str) -> NewVersion:
+    """Return a model of 10,861 labels whose files nobody needs."""
     return NewVersion(
         name=name,
         version=1,

@@ -1,6 +1,7 @@
 """The keeper's part of re-mapping: works on what was asked for, and asks itself when rules have changed."""
 
 import time
+from collections.abc import Sequence
 
 import structlog
 
@@ -65,28 +66,39 @@ class Remapper:
         scope = Scope.of(found)
         ids = await self._store.read(lambda tx: runs.next_ids(tx, scope, found.looked_to, found.until_id))
         seen = await look(self._store, plan, ids, scope.tags)
-        stale = [image_id for image_id, _ in seen.stale][:TOUCHED_TOGETHER]
-        cut = len(seen.stale) > len(stale)
-        upto = stale[-1] if cut else ids[-1] if ids else found.until_id
-        looked = sum(one <= upto for one in ids)
+        stale = [image_id for image_id, _ in seen.stale]
+        after = found
+        try:
+            for start in range(0, len(stale), TOUCHED_TOGETHER):
+                part = stale[start : start + TOUCHED_TOGETHER]
+                after = await self._touch(plan, after, ids, part, upto=part[-1])
+                if after.looked_to != part[-1]:
+                    return  # paused, or another keeper's
+            after = await self._touch(plan, after, ids, [], upto=ids[-1] if ids else found.until_id)
+        except Outdated:
+            self._plan = None
+            return
+        if after.state is RunState.DONE:
+            log.info("re-map done", remap_id=after.id, looked=after.looked, changed=after.changes.images)
+
+    async def _touch(
+        self, plan: TaggingPlan, found: Remap, ids: Sequence[int], stale: Sequence[int], *, upto: int
+    ) -> Remap:
+        """Bring stale images up to date and move the re-map's place behind them; with no `ids` left it is
+        done. Raises Outdated, and nothing is changed."""
+        looked = sum(found.looked_to < one <= upto for one in ids)
 
         async def work(tx: Transaction) -> Remap:
             locked = await remaps.lock(tx, found.id)
             if locked.state is not RunState.RUNNING or locked.looked_to != found.looked_to:
-                return locked  # paused, or another keeper's
+                return locked
             changes = await bring_up_to_date(tx, plan, stale)
             await remaps.advance(tx, found.id, looked_to=upto, looked=looked, changes=changes)
             if not ids:
                 await remaps.set_state(tx, found.id, RunState.DONE)
             return await remaps.get(tx, found.id)
 
-        try:
-            after = await self._store.write(work)
-        except Outdated:
-            self._plan = None
-            return
-        if after.state is RunState.DONE:
-            log.info("re-map done", remap_id=after.id, looked=after.looked, changed=after.changes.images)
+        return await self._store.write(work)
 
     async def _current_plan(self) -> TaggingPlan:
         stamp = await self._store.read(rules_version.current)

@@ -29,7 +29,7 @@ class Look:
 
 async def look(store: Store, plan: TaggingPlan, image_ids: Sequence[int], tags: Collection[int]) -> Look:
     """Compare images with what the rules propose; with `tags` only differences of these count."""
-    images = await store.read(lambda tx: remaps.read(tx, image_ids))
+    images = await store.read(lambda tx: remaps.read(tx, image_ids, telling=plan.telling))
     found = [(image.id, difference(plan, image)) for image in images]
     return Look(tuple((image_id, one) for image_id, one in found if one and (not tags or _of(one, tags))))
 
@@ -50,7 +50,9 @@ async def bring_up_to_date(tx: Transaction, plan: TaggingPlan, image_ids: Sequen
         raise Outdated
     deltas = Deltas()
     stale = [
-        (image, found) for image in await remaps.read(tx, image_ids) if (found := difference(plan, image))
+        (image, found)
+        for image in await remaps.read(tx, image_ids, telling=plan.telling)
+        if (found := difference(plan, image))
     ]
     await reconcile(tx, [Proposed(image.id, proposals(plan, image)) for image, _ in stale], deltas)
     await deltas.apply(tx)

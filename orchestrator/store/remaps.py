@@ -108,8 +108,14 @@ async def span(tx: Transaction) -> tuple[int, int]:
     return int(first), int(last)
 
 
-async def read(tx: Transaction, image_ids: Collection[int]) -> list[StoredImage]:
-    """Return these images in id order; those that were never analysed or are hidden are left out."""
+async def read(
+    tx: Transaction, image_ids: Collection[int], *, telling: Mapping[int, Collection[int]] | None = None
+) -> list[StoredImage]:
+    """Return these images in id order; those that were never analysed or are hidden are left out.
+
+    `telling`: the labels of each version that stand for a tag. Then only their scores are read, and applied
+    tags only of images that have such: on the others nothing can be proposed.
+    """
     if not image_ids:
         return []
     ids = sorted(image_ids)
@@ -125,11 +131,9 @@ async def read(tx: Transaction, image_ids: Collection[int]) -> list[StoredImage]
     ):
         seen.setdefault(image_id, set()).add(version_id)
     raw: dict[int, list[RawPrediction]] = {}
-    for image_id, version_id, label, score in await tx.fetch_rows(
-        "SELECT image_id, model_version_id, label, score FROM raw_predictions WHERE image_id IN :ids", ids=ids
-    ):
+    for image_id, version_id, label, score in await _raw(tx, ids, telling):
         raw.setdefault(image_id, []).append(RawPrediction(version_id, label, score))
-    applied = await links.applied_to(tx, ids)
+    applied = await links.applied_to(tx, ids if telling is None else raw)
     suggestions = await _suggestions(tx, ids)
     return [
         StoredImage(
@@ -138,11 +142,29 @@ async def read(tx: Transaction, image_ids: Collection[int]) -> list[StoredImage]
             sha256=None if sha256 is None else sha256.lower(),
             seen_by=frozenset(seen.get(image_id, ())),
             raw=tuple(raw.get(image_id, ())),
-            applied=applied[image_id],
+            applied=applied.get(image_id, frozenset()),
             suggestions=tuple(suggestions.get(image_id, ())),
         )
         for image_id, has_alpha, sha256 in images
     ]
+
+
+async def _raw(
+    tx: Transaction, image_ids: list[int], telling: Mapping[int, Collection[int]] | None
+) -> list[tuple[int, int, int, int]]:
+    """Return (image, version, label, score)."""
+    rows = "SELECT image_id, model_version_id, label, score FROM raw_predictions WHERE image_id IN :ids"
+    if telling is None:
+        return await tx.fetch_rows(rows, ids=image_ids)
+    found: list[tuple[int, int, int, int]] = []
+    for version_id, labels in telling.items():
+        if labels:
+            # Sums are no keys: else the server would plan a dive for every pair of an image and a label.
+            condition = "AND model_version_id + 0 = :version AND label + 0 IN :labels"
+            found += await tx.fetch_rows(
+                f"{rows} {condition}", ids=image_ids, version=version_id, labels=labels
+            )
+    return found
 
 
 async def _suggestions(tx: Transaction, image_ids: list[int]) -> dict[int, list[StoredSuggestion]]:

@@ -64,12 +64,14 @@ class VersionRules:
 
 @dataclass(frozen=True, slots=True)
 class TaggingPlan:
-    """All that `resolve` needs besides the image. `background`: tags that `*_background` maps to."""
+    """All that `resolve` needs besides the image. `background`: tags that `*_background` maps to. `telling`:
+    the labels of each version that stand for a tag, in order."""
 
     version: int
     board: Board
     versions: Mapping[int, VersionRules]
     background: frozenset[int]
+    telling: Mapping[int, tuple[int, ...]]
 
     @classmethod
     def build(cls, inputs: RuleInputs) -> "TaggingPlan":
@@ -95,7 +97,13 @@ class TaggingPlan:
             and mapping.tag_id is not None
             and mapping.tag_id in board.canonical
         )
-        return cls(inputs.version, board, versions, background)
+        telling = {
+            version_id: tuple(
+                index for index, rule in sorted(version.labels.items()) if rule.meaning is Meaning.TAG
+            )
+            for version_id, version in versions.items()
+        }
+        return cls(inputs.version, board, versions, background, telling)
 
     def tag(self, tag_id: int) -> Tag:
         """Return the canonical tag of `tag_id`. Raises KeyError for an unknown one."""
