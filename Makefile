@@ -22,7 +22,7 @@ test: setup-dev ## lint, types, import rules and all tests
 	@$(PYTHON_BIN) -m pytest -n 2 --dist loadgroup
 
 test-faults: setup-dev ## kill, stop and fill up everything under load
-	@$(PYTHON_BIN) -m pytest -o python_files='faults_*.py' tests/faults tests/pipeline
+	@$(PYTHON_BIN) -m pytest -o python_files='faults_*.py' tests/faults tests/pipeline tests/publish
 
 lint: setup-dev ## style, types and import rules
 	@$(PYTHON_BIN) -m ruff check $(CODE)

@@ -40,9 +40,11 @@ def review_contention_(
 
 
 @app.command("model_rollout")
-def model_rollout_() -> None:
-    """Whether clients notice that versions are published, switched, refused and removed."""
-    asyncio.run(model_rollout()).show()
+def model_rollout_(
+    pairs: Annotated[int, typer.Option(min=1, help="How often with and without a shadow.")] = 3,
+) -> None:
+    """Whether clients notice that versions are published, shadowed, promoted, taken back and removed."""
+    asyncio.run(model_rollout(pairs)).show()
 
 
 @app.command("backfill_live")

@@ -1,14 +1,15 @@
 """`model_rollout`: sixteen clients while versions come and go. Nobody should notice.
 
-A version is published, put in use, a broken one is refused, the first one is put in use again, and the new
-one is removed. An answer by a version that was not in use between its request and itself is unintended.
+A version is published, shadows all images now and then, is promoted, a broken one is refused, the new one is
+taken back and removed. An answer by a version that was not in use between its request and itself is
+unintended.
 """
 
 import asyncio
 import json
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,12 +26,18 @@ from orchestrator.records import VersionState
 from orchestrator.registry import lifecycle
 from orchestrator.registry.manifest import MANIFEST_NAME
 from orchestrator.registry.publish import ModelRefused, Publisher
+from orchestrator.rollout.shadowing import end_shadow, find_shadow, shadow
+from orchestrator.rollout.switching import Place, promote, roll_back
 from orchestrator.store import models
 
 NAME = "custom_theme"
 ANALYSING, UPLOADING = 12, 4
 
 _QUIET = 3.0
+_WINDOW = 8.0
+"""Seconds of one measurement without the shadow, or with it; both take turns."""
+_SETTLE = 2.5
+"""Seconds until every worker has heard that there is a shadow, or that there is none any more."""
 _PATIENCE = 60.0
 _POLL = 0.05
 
@@ -63,12 +70,32 @@ class Tally:
     requests: int = 0
     failed: int = 0
     unintended: int = 0
-    seconds: list[float] = field(default_factory=list)
+    spans: list[tuple[float, float]] = field(default_factory=list)
     versions: set[int] = field(default_factory=set)
 
+    def p95_ms(self, windows: Sequence[tuple[float, float]] = ((0.0, float("inf")),)) -> float:
+        """Return the 95th percentile of the requests that lie within one of the windows, in milliseconds."""
+        inside = [
+            end - start
+            for start, end in self.spans
+            if any(since <= start and end <= until for since, until in windows)
+        ]
+        return round(percentile(inside, 95) * 1000, 1)
 
-async def model_rollout() -> Figures:
-    """Run the clients through publish, activate, a failed publish, back, and remove."""
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The new version's number, when it shadowed and when it did not, and how many images it saw so."""
+
+    version: int
+    on: list[tuple[float, float]]
+    off: list[tuple[float, float]]
+    shadowed: int
+
+
+async def model_rollout(pairs: int = 3) -> Figures:
+    """Run the clients through publish, `pairs` of times with and without a shadow, promote, a refused
+    publish, roll back, and remove."""
     async with installation() as place:
         tally, timeline = Tally(), Timeline()
         pictures = uploads(place.stack.instance.pictures, 24)
@@ -79,19 +106,23 @@ async def model_rollout() -> Figures:
             TritonClient.from_settings(place.settings) as triton,
         ):
             await asyncio.sleep(_QUIET)
-            second = await _roll(place, triton, timeline, first)
+            rollout = await _roll(place, triton, timeline, first, pairs)
             await asyncio.sleep(_QUIET)
+    on, off = tally.p95_ms(rollout.on), tally.p95_ms(rollout.off)
     return Figures(
         "model_rollout",
-        f"{ANALYSING + UPLOADING} clients during publish, activate, failed publish, reactivate and remove",
+        f"{ANALYSING + UPLOADING} clients during publish, shadow, promote, roll back and remove",
         {
+            "failed": tally.failed,
+            "unintended": tally.unintended,
+            "shadow_p95_ratio": round(on / off, 3),
+            "shadow_p95_ms": on,
+            "p95_without_shadow_ms": off,
+            "shadowed_images": rollout.shadowed,
             "requests": tally.requests,
-            "failed_requests": tally.failed,
-            "unintended_version_images": tally.unintended,
-            "p50_ms": round(percentile(tally.seconds, 50) * 1000, 1),
-            "p95_ms": round(percentile(tally.seconds, 95) * 1000, 1),
+            "p95_ms": tally.p95_ms(),
             "versions_seen": ", ".join(map(str, sorted(tally.versions))),
-            "both_were_used": int(tally.versions >= {first, second}),
+            "both_were_used": int(tally.versions >= {first, rollout.version}),
         },
     )
 
@@ -101,16 +132,22 @@ async def _in_use(place: Installation) -> int:
     return next(row.version for row in rows if row.name == NAME and row.state is VersionState.ACTIVE)
 
 
-async def _roll(place: Installation, triton: TritonClient, timeline: Timeline, first: int) -> int:
-    """Do what an engineer does in a bad week; returns the new version's number."""
+async def _roll(
+    place: Installation, triton: TritonClient, timeline: Timeline, first: int, pairs: int
+) -> Rollout:
+    """Do what an engineer does in a bad week."""
+    ours = Place(place.store, place.settings, triton, "benchmark", say)
     publisher = Publisher(place.store, place.settings, triton, "benchmark", say=say)
     with TemporaryDirectory() as folder:
         source = Path(folder) / "source"
         shutil.copytree(checkout() / "model_repository" / NAME / "1", source)
         say("publish")
         second = (await publisher.publish(source)).model.version
-        say("activate")
-        await _switch(place, triton, timeline, first, second)
+        on, off, shadowed = await _shadow(ours, second, pairs)
+        say("promote")
+        timeline.now(first, second)
+        await promote(ours, NAME, second, force=True, reason="nobody judges a benchmark")
+        timeline.now(second)
         await asyncio.sleep(_QUIET)
         say("publish one that lies about its channels")
         manifest = json.loads((source / MANIFEST_NAME).read_text())
@@ -123,19 +160,37 @@ async def _roll(place: Installation, triton: TritonClient, timeline: Timeline, f
             say(f"refused: {refusal}")
         else:
             raise RuntimeError("a broken version was published")
-        say("back to the first")
-        await _switch(place, triton, timeline, second, first)
+        say("roll back")
+        timeline.now(first, second)
+        await roll_back(ours, NAME)
+        timeline.now(first)
         say("remove the second")
         await lifecycle.remove(place.store, place.settings, triton, NAME, second, actor="benchmark", say=say)
-    return second
+    return Rollout(second, on, off, shadowed)
 
 
-async def _switch(
-    place: Installation, triton: TritonClient, timeline: Timeline, before: int, after: int
-) -> None:
-    timeline.now(before, after)
-    await lifecycle.activate(place.store, place.settings, triton, NAME, after, actor="benchmark", say=say)
-    timeline.now(after)
+async def _shadow(
+    ours: Place, version: int, pairs: int
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]], int]:
+    """Let the version look at all images, and at none, in turns; returns when it did, when it did not, and
+    how many it saw."""
+    on: list[tuple[float, float]] = []
+    off: list[tuple[float, float]] = []
+    for number in range(pairs):
+        say(f"without and with a shadow, {number + 1} of {pairs}")
+        off.append(await _window())
+        found = await shadow(ours, NAME, version, 1.0)
+        on.append(await _window())
+        found = await find_shadow(ours.store, found.version_id) or found
+        await end_shadow(ours, NAME, version)
+    return on, off, found.images
+
+
+async def _window() -> tuple[float, float]:
+    await asyncio.sleep(_SETTLE)
+    start = time.perf_counter()
+    await asyncio.sleep(_WINDOW)
+    return start, time.perf_counter()
 
 
 @asynccontextmanager
@@ -176,7 +231,7 @@ async def _client(
         versions = await ask(http, picture)
         end = time.perf_counter()
         tally.requests += 1
-        tally.seconds.append(end - start)
+        tally.spans.append((start, end))
         if versions is None:
             tally.failed += 1
             continue

@@ -47,6 +47,11 @@ class WorkQueue:
         self._broker = broker
         self._metrics = metrics
 
+    @property
+    def broker(self) -> PatientRedisBroker:
+        """What the messages go through."""
+        return self._broker
+
     async def enqueue(self, image_ids: Sequence[int], priority: Priority) -> bool:
         """Ask for the analysis of images whose rows are committed.
 

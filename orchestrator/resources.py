@@ -10,6 +10,7 @@ from orchestrator.images.decoder import Decoder
 from orchestrator.images.fetch import ImageFetcher
 from orchestrator.inference.client import TritonClient
 from orchestrator.pipeline import Pipeline
+from orchestrator.pulse import Pulse
 from orchestrator.records import ImageState, Priority
 from orchestrator.settings import Settings
 from orchestrator.store import backlog
@@ -41,7 +42,13 @@ class Resources:
         self.triton = triton
         self.queue = queue
         self.pipeline = Pipeline(
-            settings=settings, store=store, fetcher=fetcher, decoder=decoder, triton=triton, metrics=metrics
+            settings=settings,
+            store=store,
+            fetcher=fetcher,
+            decoder=decoder,
+            triton=triton,
+            loads=Pulse(queue.broker),
+            metrics=metrics,
         )
         self._stack = stack
 
@@ -78,6 +85,7 @@ class Resources:
 
     async def close(self) -> None:
         """Close everything, in the reverse order of opening."""
+        await self.pipeline.close()
         await self._stack.aclose()
 
     async def snapshot(self) -> Snapshot:

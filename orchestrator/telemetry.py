@@ -48,6 +48,8 @@ class MetricName(StrEnum):
     SWEPT = "tagdesk_swept_images_total"
     MODEL_LOADS = "tagdesk_model_loads_total"
     MODEL_HEALTHY = "tagdesk_model_healthy"
+    SHADOW_IMAGES = "tagdesk_shadow_images_total"
+    SHADOW_PAUSED = "tagdesk_shadow_paused"
     STORE_RACES = "tagdesk_store_races_total"
     BROKEN_ANSWERS = "tagdesk_broken_answers_total"
     HTTP_SECONDS = "tagdesk_http_request_seconds"
@@ -91,6 +93,8 @@ class Metrics:
     model_loads: Counter
     model_healthy: Gauge
     broken_answers: Counter
+    shadow_images: Counter
+    shadow_paused: Gauge
     store_races: Counter
     http_seconds: Histogram
 
@@ -170,6 +174,19 @@ class Metrics:
                 MetricName.BROKEN_ANSWERS,
                 "Answers that a model version owed and did not give, or that were none; `reason` is the code",
                 ["model", "version", "reason"],
+                registry=registry,
+            ),
+            shadow_images=Counter(
+                MetricName.SHADOW_IMAGES,
+                "Images chosen for a shadow: `scored`, `dropped` for want of room, `late` or `failed`",
+                ["model", "version", "outcome"],
+                registry=registry,
+            ),
+            shadow_paused=Gauge(
+                MetricName.SHADOW_PAUSED,
+                "Whether shadows hold back for this reason, as a process last said",
+                ["reason"],
+                multiprocess_mode="mostrecent",
                 registry=registry,
             ),
             store_races=Counter(

@@ -17,6 +17,7 @@ from orchestrator.pipeline.claims import claim, held, let_go
 from orchestrator.pipeline.outage import Outage
 from orchestrator.pipeline.retries import ATTEMPTS_EXHAUSTED, Verdict, judge
 from orchestrator.pipeline.rules import Rules, RulesCache
+from orchestrator.pipeline.shadow import Loads, Shadows
 from orchestrator.pipeline.stages import Stages, Timings
 from orchestrator.pipeline.storing import Look, Storing
 from orchestrator.records import (
@@ -85,6 +86,7 @@ class Pipeline:
         fetcher: ImageFetcher,
         decoder: Decoder,
         triton: TritonClient,
+        loads: Loads,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
@@ -95,6 +97,7 @@ class Pipeline:
         self._outage = Outage(triton)
         self._stages = Stages(settings=settings, decoder=decoder, triton=triton, metrics=metrics)
         self._storing = Storing(store)
+        self._shadows = Shadows(settings=settings, store=store, triton=triton, loads=loads, metrics=metrics)
         self._room = asyncio.Semaphore(UNDER_WAY)
         self._draining = False
 
@@ -112,6 +115,11 @@ class Pipeline:
     async def warm(self) -> None:
         """Read the rules now, so that the first image need not wait for them. Raises StoreUnavailable."""
         await self._rules.current()
+        await self._shadows.refresh()
+
+    async def close(self) -> None:
+        """End what goes on beside the images."""
+        await self._shadows.close()
 
     async def plan(self) -> TaggingPlan:
         """Return the rules of now, for scores that are stored already. Raises StoreUnavailable."""
@@ -154,6 +162,7 @@ class Pipeline:
         """
         rules = await self._rules.current()
         seen = await self._stages.look(data, rules, priority=Priority.LIVE)
+        self._shadows.noticed(Priority.LIVE, seen.timings[Stage.INFER] / 1000)
         prepared = seen.prepared
         context = ImageContext(has_alpha=prepared.has_alpha, applied=frozenset())
         resolution = resolve(rules.plan, context, seen.raw)
@@ -212,6 +221,7 @@ class Pipeline:
             fetched = await self._fetcher.fetch(image.source)
         # Who failed before keeps to itself: it may be what made others fail that were asked about with it.
         seen = await self._stages.look(fetched.data, rules, priority=priority, alone=image.attempts > 1)
+        self._shadows.noticed(priority, seen.timings[Stage.INFER] / 1000)
         timings |= seen.timings
         return Look(image, fetched.sha256, seen, rules)
 
@@ -223,6 +233,7 @@ class Pipeline:
             log.warning("claim lost; result dropped")
             self._metrics.images.labels(priority, Outcome.LOST, "").inc()
             return
+        self._shadows.offer(look.image.id, look.sha256, look.seen.prepared)
         seconds = perf_counter() - start
         self._metrics.stage_seconds.labels(Stage.TOTAL).observe(seconds)
         self._metrics.images.labels(priority, Outcome.DONE, "").inc()

@@ -9,15 +9,10 @@ from orchestrator.store import rules, rules_version
 from orchestrator.store.unit_of_work import Store
 from orchestrator.tagging.plan import TaggingPlan
 
-_LOOKING = frozenset({VersionState.ACTIVE, VersionState.SHADOW})
-
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The plan, and the versions that look at every picture: active ones, and shadows for comparison.
-
-    `ready`: at least one active version is among them.
-    """
+    """The plan, and the versions that look at every picture. `ready`: there is at least one."""
 
     plan: TaggingPlan
     models: tuple[ServedModel, ...]
@@ -26,9 +21,8 @@ class Rules:
     @classmethod
     def build(cls, inputs: RuleInputs) -> "Rules":
         """Build the rules; tenths of a second for a large board, so not on the event loop."""
-        models = tuple(model for model in inputs.models if model.state in _LOOKING)
-        ready = any(model.state is VersionState.ACTIVE for model in models)
-        return cls(TaggingPlan.build(inputs), models, ready)
+        models = tuple(model for model in inputs.models if model.state is VersionState.ACTIVE)
+        return cls(TaggingPlan.build(inputs), models, ready=bool(models))
 
     @property
     def geometries(self) -> frozenset[Geometry]:

@@ -53,9 +53,4 @@ async def shadow(place: Place, name: str, version: int, share: float) -> Shadow:
 async def end_shadow(place: Place, name: str, version: int) -> None:
     """Have a version score no more; what it scored stays, and it is staged again. Raises NotFound."""
     row = await find_version(place.store, name, version)
-
-    async def work(tx: Transaction) -> None:
-        if await shadows.end(tx, row.id):
-            await record(tx, "shadow_ended", name, version, actor=place.actor)
-
-    await place.store.write(work)
+    await place.store.write(lambda tx: shadows.end(tx, row.id, actor=place.actor))

@@ -79,6 +79,8 @@ async def promote(
         place.say(f"{name} {version} is active already")
         return Promoted(row)
     before = await _active(place.store, name)
+    if before is not None:
+        place.say(f"comparing {name} {before.version} and {version} on what both have looked at")
     measured = None if before is None else await compare(place.store, place.settings, before, row)
     found = () if measured is None else faults(measured, guard or Guard())
     if before is not None and found and not force:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from orchestrator.errors import Conflict
 from orchestrator.records import RawPrediction, VersionState
-from orchestrator.store import models, rules_version
+from orchestrator.store import audit, models, outbox, rules_version
 from orchestrator.store.models import VersionRow
 from orchestrator.store.rows import moment, moment_or_none
 from orchestrator.store.transaction import Row, Transaction
@@ -83,10 +83,10 @@ async def begin(tx: Transaction, version_id: int, share: int) -> None:
     )
 
 
-async def end(tx: Transaction, version_id: int, *, note: str | None = None) -> bool:
+async def end(tx: Transaction, version_id: int, *, actor: str, note: str | None = None) -> bool:
     """Have a version score no more: it is staged again, or retired if it was active once.
 
-    False when it did not score. `note`: why it shall not. Raises NotFound.
+    False when it did not score. `note`: why it shall not. Audit log and events say so. Raises NotFound.
     """
     row = await models.lock_one(tx, version_id)
     if row.state is not VersionState.SHADOW:
@@ -94,6 +94,15 @@ async def end(tx: Transaction, version_id: int, *, note: str | None = None) -> b
     await _set_state(tx, row, VersionState.STAGED if row.activated_at is None else VersionState.RETIRED)
     if note is not None:
         await hold_back(tx, version_id, note)
+    await audit.add(
+        tx,
+        actor=actor,
+        action="model.shadow_ended",
+        subject=f"{row.name}/{row.version}",
+        detail={"note": note},
+    )
+    event = {"name": row.name, "version": row.version, "actor": actor, "note": note}
+    await outbox.add(tx, "model.shadow_ended", event)
     return True
 
 

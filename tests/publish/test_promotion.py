@@ -17,11 +17,11 @@ from workshop import Workshop
 from orchestrator.errors import Conflict, InvalidInput, NotFound
 from orchestrator.records import VersionState
 from orchestrator.registry.register import register_folder
-from orchestrator.rollout import switching
+from orchestrator.rollout import shadowing, switching
 from orchestrator.rollout.guard import Guard, Measured, faults
 from orchestrator.rollout.switching import Place
 from orchestrator.settings import Settings
-from orchestrator.store import audit, models, rules_version
+from orchestrator.store import audit, models, rules_version, shadows
 from orchestrator.store.models import VersionRow
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
@@ -179,6 +179,38 @@ async def test_retiring(two: Workshop) -> None:
     assert await two.served() == {("colours", 1), ("colours", 3)}
     await switching.retire(place(two), "colours", 1, force=True)
     assert await states(two) == {1: "retired", 2: "retired", 3: "staged"}
+
+
+async def test_shadowing_begins_and_ends_on_the_record(two: Workshop) -> None:
+    for share in (0.25, 0.5):
+        found = await shadowing.shadow(place(two), "colours", 2, share)
+        assert (found.share, found.images, found.held_back) == (share * 10_000, 0, None)
+    assert await states(two) == {1: "active", 2: "shadow", 3: "staged"}
+    await shadowing.end_shadow(place(two), "colours", 2)
+    await shadowing.end_shadow(place(two), "colours", 2)
+    assert await states(two) == {1: "active", 2: "staged", 3: "staged"}
+    history = await two.store.read(lambda tx: audit.of(tx, "colours/2"))
+    assert [one.action for one in history][:3] == [
+        "model.shadow_ended",
+        "model.shadowed",
+        "model.shadowed",
+    ]
+    # What has been active and shadows now is retired again afterwards, and promoting ends it, too
+    await switching.promote(place(two), "colours", 2, guard=LAX)
+    await shadowing.shadow(place(two), "colours", 1, 1.0)
+    await shadowing.end_shadow(place(two), "colours", 1)
+    assert await states(two) == {1: "retired", 2: "active", 3: "staged"}
+    await shadowing.shadow(place(two), "colours", 3, 1.0)
+    await switching.promote(place(two), "colours", 3, guard=LAX)
+    assert await two.store.read(shadows.running) == []
+    for version, share, code in ((3, 0.1, "version_in_use"), (2, 0.0, "bad_share"), (2, 1.1, "bad_share")):
+        with pytest.raises((Conflict, InvalidInput)) as refusal:
+            await shadowing.shadow(place(two), "colours", version, share)
+        assert refusal.value.code == code
+    await two.store.write(lambda tx: tx.execute("UPDATE model_versions SET pad_colour = 0 WHERE version = 2"))
+    with pytest.raises(Conflict) as other:
+        await shadowing.shadow(place(two), "colours", 2, 0.1)
+    assert other.value.code == "geometry_differs"
 
 
 async def test_killed_in_the_middle_of_promoting_nothing_has_changed(

@@ -118,7 +118,7 @@ async def test_scores_of_a_shadow_are_stored_once_and_only_of_the_same_picture(b
     await board.store.write(lambda tx: tx.execute("UPDATE images SET sha256 = REPEAT('x', 32)"))
     assert not await shadowed(board, second, image, {"smile": 5000})
     await board.store.write(lambda tx: tx.execute("UPDATE images SET sha256 = UNHEX(REPEAT('ab', 32))"))
-    assert await board.store.write(lambda tx: shadows.end(tx, second))
+    assert await board.store.write(lambda tx: shadows.end(tx, second, actor="ada"))
     await board.store.write(lambda tx: models.retire(tx, second))
     assert not await shadowed(board, second, image, {"smile": 5000})
 
