@@ -21,6 +21,7 @@ from orchestrator.records import (
     Vocabulary,
 )
 from orchestrator.tagging.board import Board
+from orchestrator.tagging.priorities import Priorities
 
 _BACKGROUND_SUFFIX = "_background"
 _PROPOSING = frozenset({VersionState.ACTIVE, VersionState.RETIRED})
@@ -70,6 +71,7 @@ class TaggingPlan:
     board: Board
     versions: Mapping[int, VersionRules]
     background: frozenset[int]
+    priorities: Priorities
 
     @classmethod
     def build(cls, inputs: RuleInputs) -> "TaggingPlan":
@@ -95,7 +97,7 @@ class TaggingPlan:
             and mapping.tag_id is not None
             and mapping.tag_id in board.canonical
         )
-        return cls(inputs.version, board, versions, background)
+        return cls(inputs.version, board, versions, background, Priorities.build(inputs.priorities, board))
 
     def tag(self, tag_id: int) -> Tag:
         """Return the canonical tag of `tag_id`. Raises KeyError for an unknown one."""
