@@ -25,6 +25,7 @@ from orchestrator.wire.bulk import (
     SamplePage,
     SamplesQuery,
 )
+from orchestrator.wire.effects import EffectAnswer
 from orchestrator.wire.health import LiveAnswer, ReadyAnswer
 from orchestrator.wire.http import ApiError, ApiUnavailable, Body, Connection, Picture, new_key
 from orchestrator.wire.leases import ClaimAnswer, ClaimRequest, LeaseAnswer, LeasePage, LeasesQuery, Released
@@ -52,6 +53,15 @@ from orchestrator.wire.models import (
     ShadowRequest,
 )
 from orchestrator.wire.paging import every, pages
+from orchestrator.wire.priorities import (
+    PrioritiesAnswer,
+    PrioritiesChange,
+    PrioritiesChanged,
+    PrioritiesPreview,
+    PrioritiesRollBack,
+    PriorityChangePage,
+    PriorityChangesQuery,
+)
 from orchestrator.wire.queues import QueueAnswer, QueueQuery, WorklistAnswer, WorklistQuery
 from orchestrator.wire.requests import (
     BatchesQuery,
@@ -88,12 +98,12 @@ from orchestrator.wire.tags import (
     TagsQuery,
 )
 from orchestrator.wire.thresholds import (
-    EffectAnswer,
     FloorsChange,
     PreviewRequest,
     RollBackRequest,
     ThresholdChangePage,
     ThresholdChangesQuery,
+    ThresholdEffectAnswer,
     ThresholdsAnswer,
     ThresholdsChanged,
     ThresholdsQuery,
@@ -110,6 +120,7 @@ _LEASES = f"{_API}/leases"
 _TAGS = f"{_API}/tags"
 _MAPPINGS = f"{_API}/mappings"
 _MODELS = f"{_API}/models"
+_PRIORITIES = f"{_API}/model-priorities"
 _ACCEPTED = 202
 
 
@@ -404,10 +415,12 @@ class Client:
         path, body = _thresholds(name, version), Body.json(change)
         return await self._http.ask("POST", path, ThresholdsChanged, body=body, repeatable=True)
 
-    async def preview_thresholds(self, name: str, version: int, change: PreviewRequest) -> EffectAnswer:
+    async def preview_thresholds(
+        self, name: str, version: int, change: PreviewRequest
+    ) -> ThresholdEffectAnswer:
         """Say what a change would do to the pending queue."""
         path, body = f"{_thresholds(name, version)}/preview", Body.json(change)
-        return await self._http.ask("POST", path, EffectAnswer, body=body, repeatable=True)
+        return await self._http.ask("POST", path, ThresholdEffectAnswer, body=body, repeatable=True)
 
     async def roll_back_thresholds(
         self, name: str, version: int, state: RollBackRequest
@@ -419,6 +432,31 @@ class Client:
     async def list_threshold_changes(self, query: ThresholdChangesQuery | None = None) -> ThresholdChangePage:
         """Say who changed which thresholds when, the newest first."""
         return await self._http.ask("GET", f"{_API}/threshold-changes", ThresholdChangePage, query=query)
+
+    # -- which model goes first -----------------------------------------------------------------------------
+
+    async def show_priorities(self) -> PrioritiesAnswer:
+        """Show which model goes first where several speak of one tag."""
+        return await self._http.ask("GET", _PRIORITIES, PrioritiesAnswer)
+
+    async def set_priorities(self, change: PrioritiesChange) -> PrioritiesChanged:
+        """Say which model goes first, for types of tags or single tags."""
+        body = Body.json(change)
+        return await self._http.ask("POST", _PRIORITIES, PrioritiesChanged, body=body, repeatable=True)
+
+    async def preview_priorities(self, change: PrioritiesPreview) -> EffectAnswer:
+        """Say what a change of priorities would do to the pending queue."""
+        path, body = f"{_PRIORITIES}/preview", Body.json(change)
+        return await self._http.ask("POST", path, EffectAnswer, body=body, repeatable=True)
+
+    async def roll_back_priorities(self, state: PrioritiesRollBack) -> PrioritiesChanged:
+        """Bring an earlier state of the priorities back."""
+        path, body = f"{_PRIORITIES}/rollback", Body.json(state)
+        return await self._http.ask("POST", path, PrioritiesChanged, body=body, repeatable=True)
+
+    async def list_priority_changes(self, query: PriorityChangesQuery | None = None) -> PriorityChangePage:
+        """Say who changed which priorities when, the newest first."""
+        return await self._http.ask("GET", f"{_API}/priority-changes", PriorityChangePage, query=query)
 
     # -- operation ------------------------------------------------------------------------------------------
 

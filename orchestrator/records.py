@@ -327,6 +327,17 @@ class ProposedSuggestion:
 
 
 @dataclass(frozen=True, slots=True)
+class PriorityRule:
+    """Which models go first where several speak of one tag: by name, the first before the second, and all
+    that are not named after them. Of one tag (`tag_id`), or of all of a type that have no rule of their own.
+    """
+
+    models: tuple[str, ...]
+    tag_type: TagType | None = None
+    tag_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RuleInputs:
     """All that the rules of DESIGN 5 rest on, as the store holds it at rules version `version`.
 
@@ -339,6 +350,7 @@ class RuleInputs:
     mappings: tuple[TagMapping, ...]
     character_sources: tuple[tuple[int, int], ...]
     models: tuple[ServedModel, ...]
+    priorities: tuple[PriorityRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,12 +478,13 @@ class SuggestionView:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceView:
-    """One version's evidence, named for people."""
+    """One version's evidence, named for people. `decides`: score and confidence of the suggestion are its."""
 
     model_name: str
     model_version: int
     external_tag: str
     score: int
+    decides: bool
 
 
 @dataclass(frozen=True, slots=True)

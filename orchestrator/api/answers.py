@@ -132,6 +132,7 @@ def suggestion(found: SuggestionView) -> SuggestionAnswer:
                 model_version=one.model_version,
                 external_tag=one.external_tag,
                 score=as_probability(one.score),
+                decides=one.decides,
             )
             for one in found.evidence
         ),

@@ -1,5 +1,7 @@
 """Examples of answers, as the documentation shows them."""
 
+from collections.abc import Mapping
+
 TAG = {"id": 7, "external_id": 1042, "title": "blue eyes", "type": "theme"}
 LINKS = {
     "self": "/api/v1/images/12",
@@ -18,7 +20,15 @@ SUGGESTION = {
     "model_version": 1,
     "version": 1,
     "inferred": False,
-    "evidence": [{"model_name": "wd14", "model_version": 1, "external_tag": "blue_eyes", "score": 0.9731}],
+    "evidence": [
+        {
+            "model_name": "wd14",
+            "model_version": 1,
+            "external_tag": "blue_eyes",
+            "score": 0.9731,
+            "decides": True,
+        }
+    ],
     "decided_by": None,
     "decided_at": None,
 }
@@ -116,3 +126,17 @@ NOT_READY = {
         "detail": None,
     },
 }
+
+
+def effect(tag: Mapping[str, object]) -> Mapping[str, object]:
+    """Return what a change of rules would do to suggestions of `tag`."""
+    counts = {"added": 0, "removed": 2190, "updated": 0}
+    return {
+        "looked": 5000,
+        "estimated": True,
+        "images": 2190,
+        **counts,
+        "added_margin": 0,
+        "removed_margin": 640,
+        "tags": [{"tag": tag, "pending": 8800, **counts, "comes": [], "goes": [81, 40]}],
+    }

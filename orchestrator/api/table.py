@@ -8,6 +8,7 @@ from orchestrator.api.bulk_table import bulk_operations
 from orchestrator.api.mapping_table import mapping_operations
 from orchestrator.api.model_table import model_operations
 from orchestrator.api.operations import MULTIPART, Answer, Operation
+from orchestrator.api.priority_table import priority_operations
 from orchestrator.api.queue_table import queue_operations
 from orchestrator.api.review_table import review_operations
 from orchestrator.api.statistics_table import statistics_operations
@@ -43,6 +44,7 @@ def operations() -> tuple[Operation, ...]:
         *mapping_operations(PREFIX, tag=examples.TAG),
         *model_operations(PREFIX),
         *threshold_operations(PREFIX, tag=examples.TAG),
+        *priority_operations(PREFIX, tag=examples.TAG),
         *_operation(),
     )
 

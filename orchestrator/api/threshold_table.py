@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 
 from orchestrator.accounts import Action
-from orchestrator.api import thresholds
+from orchestrator.api import examples, thresholds
 from orchestrator.api.operations import Answer, Operation
 from orchestrator.wire.thresholds import (
-    EffectAnswer,
     FloorsChange,
     PreviewRequest,
     RollBackRequest,
     ThresholdChangePage,
     ThresholdChangesQuery,
+    ThresholdEffectAnswer,
     ThresholdsAnswer,
     ThresholdsChanged,
     ThresholdsQuery,
@@ -92,7 +92,13 @@ def threshold_operations(prefix: str, *, tag: Mapping[str, object]) -> tuple[Ope
             body=PreviewRequest,
             body_example=asked,
             problems=(409,),
-            answers={200: Answer("What would come and go", EffectAnswer, example=_effect(tag))},
+            answers={
+                200: Answer(
+                    "What would come and go",
+                    ThresholdEffectAnswer,
+                    example={**examples.effect(tag), "floors": 1, "proposes": True},
+                )
+            },
         ),
         Operation(
             method="POST",
@@ -127,29 +133,3 @@ def threshold_operations(prefix: str, *, tag: Mapping[str, object]) -> tuple[Ope
             },
         ),
     )
-
-
-def _effect(tag: Mapping[str, object]) -> Mapping[str, object]:
-    return {
-        "floors": 1,
-        "proposes": True,
-        "looked": 5000,
-        "estimated": True,
-        "images": 2190,
-        "added": 0,
-        "added_margin": 0,
-        "removed": 2190,
-        "removed_margin": 640,
-        "updated": 0,
-        "tags": [
-            {
-                "tag": tag,
-                "pending": 8800,
-                "added": 0,
-                "removed": 2190,
-                "updated": 0,
-                "comes": [],
-                "goes": [81, 40],
-            }
-        ],
-    }

@@ -1,26 +1,21 @@
 """Thresholds of model versions for engineers: look, say, look first, take back."""
 
-import asyncio
-
-from orchestrator.api import answers, pagination
+from orchestrator.api import effects, pagination
 from orchestrator.api.call import Call
+from orchestrator.api.effects import author_of
 from orchestrator.api.operations import Reply
-from orchestrator.errors import StoreUnavailable
-from orchestrator.records import Floor, FloorWord, Tag, Thresholds, as_probability, as_score
+from orchestrator.records import Floor, FloorWord, Thresholds, as_probability, as_score
 from orchestrator.registry.lifecycle import find_version
-from orchestrator.store import counters, floors, models, tags
+from orchestrator.store import floors, models
 from orchestrator.store import thresholds as stored
 from orchestrator.store.floors import LabelFloor
-from orchestrator.store.rule_changes import Author
 from orchestrator.store.thresholds import ThresholdChange
 from orchestrator.store.transaction import Transaction
 from orchestrator.tagging.plan import threshold_of
 from orchestrator.tuning import thresholds
-from orchestrator.tuning.effect import TagEffect
-from orchestrator.tuning.thresholds import CategoryFloor, FloorRequest, Preview
+from orchestrator.tuning.thresholds import CategoryFloor, FloorRequest
 from orchestrator.wire.thresholds import (
     CategoryFloorAnswer,
-    EffectAnswer,
     FloorChangeAnswer,
     FloorItem,
     FloorsChange,
@@ -28,10 +23,10 @@ from orchestrator.wire.thresholds import (
     LabelFloorAnswer,
     PreviewRequest,
     RollBackRequest,
-    TagEffectAnswer,
     ThresholdChangeAnswer,
     ThresholdChangePage,
     ThresholdChangesQuery,
+    ThresholdEffectAnswer,
     ThresholdsAnswer,
     ThresholdsChanged,
     ThresholdsQuery,
@@ -39,9 +34,6 @@ from orchestrator.wire.thresholds import (
 
 CURSOR = "thresholds"
 CHANGES_CURSOR = "threshold changes"
-SHOWN_TAGS = 50
-PATIENCE = 25.0
-"""Seconds that a look at many images may take; clients wait for thirty."""
 
 
 async def show_thresholds(call: Call) -> Reply:
@@ -100,7 +92,7 @@ async def set_thresholds(call: Call) -> Reply:
     resources = call.resources
     name, version = call.model_version
     change = await thresholds.set_floors(
-        resources.store, resources.settings, name, version, _requests(body.floors), author=_author(call)
+        resources.store, resources.settings, name, version, _requests(body.floors), author=author_of(call)
     )
     return Reply(200, ThresholdsChanged(change=_change_or_none(change)))
 
@@ -110,7 +102,7 @@ async def roll_back(call: Call) -> Reply:
     body = await call.json(RollBackRequest)
     name, version = call.model_version
     change = await thresholds.roll_back(
-        call.resources.store, name, version, body.back_to, author=_author(call)
+        call.resources.store, name, version, body.back_to, author=author_of(call)
     )
     return Reply(200, ThresholdsChanged(change=_change_or_none(change)))
 
@@ -120,27 +112,19 @@ async def preview(call: Call) -> Reply:
     body = await call.json(PreviewRequest)
     resources = call.resources
     name, version = call.model_version
-    try:
-        async with asyncio.timeout(PATIENCE):
-            found = await thresholds.preview(
-                resources.store,
-                resources.settings,
-                name,
-                version,
-                _requests(body.floors),
-                back_to=body.back_to,
-                sample=body.sample,
-            )
-    except TimeoutError as error:
-        raise StoreUnavailable(f"this took more than {PATIENCE:g} s: ask for a smaller sample") from error
-    shown = found.effect.tags[:SHOWN_TAGS]
-
-    async def read(tx: Transaction) -> tuple[dict[int, Tag], dict[int, int]]:
-        ids = {one.tag_id for one in shown}
-        return await tags.by_ids(tx, ids), await counters.pending_of(tx, ids)
-
-    named, pending = await call.read(read)
-    return Reply(200, _effect(found, shown, named, pending))
+    found = await effects.patiently(
+        thresholds.preview(
+            resources.store,
+            resources.settings,
+            name,
+            version,
+            _requests(body.floors),
+            back_to=body.back_to,
+            sample=body.sample,
+        )
+    )
+    effect = await effects.answer(call, found.effect)
+    return Reply(200, ThresholdEffectAnswer(**dict(effect), floors=found.floors, proposes=found.proposes))
 
 
 async def list_changes(call: Call) -> Reply:
@@ -167,10 +151,6 @@ async def list_changes(call: Call) -> Reply:
             next_cursor=pagination.encode(CHANGES_CURSOR, page[-1].act.id) if more else None,
         ),
     )
-
-
-def _author(call: Call) -> Author:
-    return Author(call.user.name, call.user.id)
 
 
 def _requests(items: tuple[FloorItem, ...]) -> list[FloorRequest]:
@@ -213,40 +193,5 @@ def _change(found: ThresholdChange) -> ThresholdChangeAnswer:
                 after=_value(one.after),
             )
             for one in found.floors
-        ),
-    )
-
-
-def _effect(
-    found: Preview, shown: tuple[TagEffect, ...], named: dict[int, Tag], pending: dict[int, int]
-) -> EffectAnswer:
-    effect = found.effect
-
-    def scaled(count: int) -> int:
-        return round(count * effect.scale)
-
-    return EffectAnswer(
-        floors=found.floors,
-        proposes=found.proposes,
-        looked=effect.looked,
-        estimated=effect.scale > 1,
-        images=scaled(effect.images),
-        added=scaled(effect.added),
-        added_margin=round(effect.added_margin),
-        removed=scaled(effect.removed),
-        removed_margin=round(effect.removed_margin),
-        updated=scaled(effect.updated),
-        tags=tuple(
-            TagEffectAnswer(
-                tag=answers.tag(named[one.tag_id]),
-                pending=pending.get(one.tag_id, 0),
-                added=scaled(one.added),
-                removed=scaled(one.removed),
-                updated=scaled(one.updated),
-                comes=one.comes,
-                goes=one.goes,
-            )
-            for one in shown
-            if one.tag_id in named
         ),
     )

@@ -11,6 +11,7 @@ from rich.table import Table
 from orchestrator.records import Floor, FloorWord, Tag, as_probability
 from orchestrator.store.floors import LabelFloor
 from orchestrator.store.thresholds import ThresholdChange
+from orchestrator.tuning.effect import Effect
 from orchestrator.tuning.thresholds import CategoryFloor, Preview
 
 SHOWN = 20
@@ -53,7 +54,15 @@ def show_history(changes: Sequence[ThresholdChange]) -> None:
 
 def show_preview(found: Preview, named: Mapping[int, Tag]) -> None:
     """Print what a change would do. `named`: the tags that are shown."""
-    effect = found.effect
+    show_effect(found.effect, named, of=f"of {found.floors} thresholds: ")
+    if found.effect.scale > 1:
+        typer.echo("--every-image looks at all of them")
+    if not found.proposes:
+        typer.echo("this version suggests nothing now: it is staged or a shadow")
+
+
+def show_effect(effect: Effect, named: Mapping[int, Tag], *, of: str = "") -> None:
+    """Print what a change of rules would do. `named`: the tags that are shown."""
 
     def scaled(count: int, margin: float = 0) -> str:
         return f"{round(count * effect.scale):,}" + (f" ± {round(margin):,}" if margin else "")
@@ -69,17 +78,12 @@ def show_preview(found: Preview, named: Mapping[int, Tag]) -> None:
             typer.echo(f"and {len(effect.tags) - SHOWN:,} tags more")
     about = "about " if effect.scale > 1 else ""
     typer.echo(
-        f"of {found.floors} thresholds: {about}{scaled(effect.added, effect.added_margin)} pending"
-        f" suggestions would come, {about}{scaled(effect.removed, effect.removed_margin)} would go,"
+        f"{of}{about}{scaled(effect.added, effect.added_margin)} pending suggestions would come,"
+        f" {about}{scaled(effect.removed, effect.removed_margin)} would go,"
         f" {about}{scaled(effect.updated)} get other scores"
     )
     if effect.scale > 1:
-        typer.echo(
-            f"an estimate from {effect.looked:,} images, one of {effect.scale:,.1f};"
-            " --every-image looks at all of them"
-        )
-    if not found.proposes:
-        typer.echo("this version suggests nothing now: it is staged or a shadow")
+        typer.echo(f"an estimate from {effect.looked:,} images, one of {effect.scale:,.1f}")
 
 
 def show_change(change: ThresholdChange | None) -> None:

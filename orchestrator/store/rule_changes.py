@@ -65,3 +65,17 @@ async def exists(
             version=model_version_id,
         )
     )
+
+
+async def newest(
+    tx: Transaction, subject: Subject, *, model_version_id: int | None = None, count: int
+) -> tuple[int, ...]:
+    """Return the ids of the newest acts on the subject, and on this version's, the newest first."""
+    rows = await tx.fetch_rows(
+        "SELECT id FROM rule_changes WHERE subject = :subject AND model_version_id <=> :version"
+        " ORDER BY id DESC LIMIT :count",
+        subject=subject,
+        version=model_version_id,
+        count=count,
+    )
+    return tuple(row[0] for row in rows)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from orchestrator.records import RuleInputs, VersionState
 from orchestrator.settings import Settings
-from orchestrator.store import hierarchy, mappings, models, rules_version, tags
+from orchestrator.store import hierarchy, mappings, models, priorities, rules_version, tags
 from orchestrator.store.transaction import Transaction
 
 
@@ -30,4 +30,5 @@ async def plan_inputs(
         mappings=await mappings.load_all(tx),
         character_sources=await hierarchy.load_character_sources(tx),
         models=tuple(await models.by_state(tx, settings, states)),
+        priorities=await priorities.load_all(tx),
     )

@@ -220,23 +220,27 @@ async def for_image(
 
 
 async def _evidence(tx: Transaction, suggestion_ids: list[int]) -> dict[int, list[EvidenceView]]:
-    """Return evidence by suggestion, the model that goes first and its strongest label first."""
+    """Return evidence by suggestion: what decided, then the model that goes first and its strongest label."""
     found: dict[int, list[EvidenceView]] = {}
     if not suggestion_ids:
         return found
     rows = await tx.fetch_rows(
         """
-        SELECT e.suggestion_id, v.name, v.version, l.name, e.score
+        SELECT e.suggestion_id, v.name, v.version, l.name, e.score,
+               e.model_version_id = s.model_version_id AND e.score = s.score AS decides
         FROM suggestion_evidence e
+        JOIN suggestions s ON s.id = e.suggestion_id
         JOIN model_versions v ON v.id = e.model_version_id
         JOIN labels l ON l.model_version_id = e.model_version_id AND l.label = e.label
         WHERE e.suggestion_id IN :ids
-        ORDER BY e.suggestion_id, v.priority, v.version DESC, e.score DESC, e.label
+        ORDER BY e.suggestion_id, decides DESC, v.priority, v.version DESC, e.score DESC, e.label
         """,
         ids=suggestion_ids,
     )
-    for suggestion_id, name, version, label, score in rows:
-        found.setdefault(suggestion_id, []).append(EvidenceView(name, version, label, score))
+    for suggestion_id, name, version, label, score, decides in rows:
+        known = found.setdefault(suggestion_id, [])
+        # Of labels that are equally sure, the first one.
+        known.append(EvidenceView(name, version, label, score, bool(decides) and not known))
     return found
 
 

@@ -34,6 +34,15 @@ class ThresholdChange:
     floors: tuple[FloorChange, ...]
 
 
+def check(wanted: Mapping[FloorKey, Floor]) -> None:
+    """Raise InvalidInput (`bad_threshold`) for floors that make no sense."""
+    for (category, _), floor in wanted.items():
+        if category is LabelCategory.RATING:
+            raise InvalidInput("ratings have no threshold: the surest one counts", code="bad_threshold")
+        if not isinstance(floor, FloorWord) and not 0 <= floor <= SCORE_ONE:
+            raise InvalidInput("a threshold is 0 to 1", code="bad_threshold")
+
+
 async def change(
     tx: Transaction,
     model_version_id: int,
@@ -46,8 +55,7 @@ async def change(
 
     Raises InvalidInput (`bad_threshold`, `unknown_version`, `unknown_label`).
     """
-    for (category, _), floor in wanted.items():
-        _check(category, floor)
+    check(wanted)
     # Alone from here on, so that history says what really was before.
     await rules_version.lock(tx)
     await _check_labels(tx, model_version_id, wanted)
@@ -175,24 +183,6 @@ async def list_changes(
         )
         for row in acts
     )
-
-
-async def newest(tx: Transaction, model_version_id: int, *, count: int) -> tuple[int, ...]:
-    """Return the ids of a version's newest changes, the newest first."""
-    rows = await tx.fetch_rows(
-        "SELECT id FROM rule_changes WHERE subject = 'thresholds' AND model_version_id = :id"
-        " ORDER BY id DESC LIMIT :count",
-        id=model_version_id,
-        count=count,
-    )
-    return tuple(row[0] for row in rows)
-
-
-def _check(category: LabelCategory, floor: Floor) -> None:
-    if category is LabelCategory.RATING:
-        raise InvalidInput("ratings have no threshold: the surest one counts", code="bad_threshold")
-    if not isinstance(floor, FloorWord) and not 0 <= floor <= SCORE_ONE:
-        raise InvalidInput("a threshold is 0 to 1", code="bad_threshold")
 
 
 async def _check_labels(tx: Transaction, model_version_id: int, wanted: Mapping[FloorKey, Floor]) -> None:

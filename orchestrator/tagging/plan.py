@@ -21,6 +21,7 @@ from orchestrator.records import (
     Vocabulary,
 )
 from orchestrator.tagging.board import Board
+from orchestrator.tagging.priorities import Priorities
 
 _BACKGROUND_SUFFIX = "_background"
 _PROPOSING = frozenset({VersionState.ACTIVE, VersionState.RETIRED})
@@ -72,6 +73,7 @@ class TaggingPlan:
     versions: Mapping[int, VersionRules]
     background: frozenset[int]
     telling: Mapping[int, tuple[int, ...]]
+    priorities: Priorities
 
     @classmethod
     def build(cls, inputs: RuleInputs) -> "TaggingPlan":
@@ -103,7 +105,8 @@ class TaggingPlan:
             )
             for version_id, version in versions.items()
         }
-        return cls(inputs.version, board, versions, background, telling)
+        priorities = Priorities.build(inputs.priorities, board)
+        return cls(inputs.version, board, versions, background, telling, priorities)
 
     def tag(self, tag_id: int) -> Tag:
         """Return the canonical tag of `tag_id`. Raises KeyError for an unknown one."""

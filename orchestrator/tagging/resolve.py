@@ -17,6 +17,7 @@ from orchestrator.records import (
     TagType,
     UnmappedTag,
     VersionRating,
+    VersionState,
 )
 from orchestrator.tagging import explore
 from orchestrator.tagging.plan import LabelRule, Meaning, TaggingPlan, VersionRules
@@ -131,16 +132,30 @@ def _read(
             elif rule.meaning is Meaning.UNMAPPED:
                 key = (version.model.source, rule.name)
                 unmapped[key] = max(score, unmapped.get(key, 0))
-    detected = {tag_id: _merged(tag_id, voices) for tag_id, voices in heard.items()}
+    detected = {tag_id: _merged(plan, tag_id, voices) for tag_id, voices in heard.items()}
     named = [UnmappedTag(source, name, score) for (source, name), score in unmapped.items()]
     return detected, tuple(sorted(named, key=lambda one: (-one.score, one.source, one.external_tag)))
 
 
-def _merged(tag_id: int, voices: list[tuple[int, int, Evidence, VersionRules]]) -> ProposedSuggestion:
-    """The foremost version decides, by its strongest label; the evidence of all is kept."""
-    _, confidence, deciding, version = min(
-        voices, key=lambda voice: (voice[0], voice[1], -voice[2].score, voice[2].label)
-    )
+def _merged(
+    plan: TaggingPlan, tag_id: int, voices: list[tuple[int, int, Evidence, VersionRules]]
+) -> ProposedSuggestion:
+    """The foremost version decides, by its strongest label; the evidence of all is kept. Foremost is one that
+    is in use, then what the tag's priorities put first, then what goes first for all tags."""
+    tag_type = plan.board.tags[tag_id].type
+
+    def order(voice: tuple[int, int, Evidence, VersionRules]) -> tuple[bool, int, int, int, int, int]:
+        place, confidence, evidence, version = voice
+        return (
+            version.model.state is not VersionState.ACTIVE,
+            plan.priorities.place(tag_id, tag_type, version.model.name),
+            place,
+            confidence,
+            -evidence.score,
+            evidence.label,
+        )
+
+    _, confidence, deciding, version = min(voices, key=order)
     evidence = sorted(
         (voice[2] for voice in voices), key=lambda one: (-one.score, one.model_version_id, one.label)
     )

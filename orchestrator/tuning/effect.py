@@ -140,9 +140,11 @@ def _chunks(first: int, count: int, stride: float) -> Iterator[list[int]]:
         yield sorted(ids)
 
 
-def _bands(before: TaggingPlan, after: TaggingPlan) -> Bands:
+def _bands(before: TaggingPlan, after: TaggingPlan) -> Bands | None:
     """Return where the two plans hear labels differently. Most images have no such score, and then both
-    plans propose the same."""
+    plans propose the same. None for plans that differ otherwise."""
+    if before.priorities != after.priorities:
+        return None
     found: dict[int, dict[int, tuple[int, int]]] = {}
     for version_id, rules in after.versions.items():
         known = before.versions[version_id].labels
@@ -164,7 +166,7 @@ def _band(one: LabelRule, other: LabelRule) -> tuple[int, int]:
 
 
 def _differing(
-    before: TaggingPlan, after: TaggingPlan, bands: Bands, images: Sequence[StoredImage]
+    before: TaggingPlan, after: TaggingPlan, bands: Bands | None, images: Sequence[StoredImage]
 ) -> list[_Found]:
     found = []
     for image in images:
@@ -183,7 +185,9 @@ def _differing(
     return found
 
 
-def _is_touched(bands: Bands, image: StoredImage) -> bool:
+def _is_touched(bands: Bands | None, image: StoredImage) -> bool:
+    if bands is None:
+        return True
     for raw in image.raw:
         band = bands.get(raw.model_version_id, {}).get(raw.label)
         if band is not None and band[0] <= raw.score < band[1]:

@@ -13,10 +13,10 @@ from orchestrator.records import Floor, FloorWord, LabelCategory, RuleInputs, Th
 from orchestrator.registry.lifecycle import find_version
 from orchestrator.remap.plan import LEFT_SCORES
 from orchestrator.settings import Settings
-from orchestrator.store import audit, floors, models, outbox, rules, thresholds
+from orchestrator.store import audit, floors, models, outbox, rule_changes, rules, thresholds
 from orchestrator.store.floors import WHOLE_CATEGORY, FloorKey
 from orchestrator.store.models import VersionRow
-from orchestrator.store.rule_changes import Author
+from orchestrator.store.rule_changes import Author, Subject
 from orchestrator.store.thresholds import ThresholdChange
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
@@ -131,6 +131,7 @@ async def preview(
     row = await _present(store, name, version)
     if back_to is None:
         wanted: Mapping[FloorKey, Floor] = await _keys(store, settings, row, requests)
+        thresholds.check(wanted)
     else:
         wanted = await store.read(lambda tx: thresholds.state_after(tx, row.id, back_to))
 
@@ -158,7 +159,7 @@ async def _present(store: Store, name: str, version: int) -> VersionRow:
 async def _point(tx: Transaction, row: VersionRow, back_to: int | None) -> int:
     if back_to is not None:
         return back_to
-    newest = await thresholds.newest(tx, row.id, count=2)
+    newest = await rule_changes.newest(tx, Subject.THRESHOLDS, model_version_id=row.id, count=2)
     return newest[1] if len(newest) > 1 else 0
 
 

@@ -115,12 +115,14 @@ class ImageDetail(ImageAnswer):
 
 
 class EvidenceAnswer(Answered):
-    """What a model version saw. `score` is the model's own."""
+    """What a model version saw. `score` is the model's own; `decides`: the suggestion's score and confidence
+    come from it."""
 
     model_name: str
     model_version: int
     external_tag: str
     score: Probability
+    decides: bool
 
 
 class SuggestionAnswer(Answered):

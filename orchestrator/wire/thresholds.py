@@ -6,10 +6,9 @@ from pydantic import Field, model_validator
 
 from orchestrator.records import FloorWord, LabelCategory
 from orchestrator.wire.base import Answered, Id, ModelName, Moment, PageQuery, Probability, Sent
-from orchestrator.wire.schemas import TagAnswer
+from orchestrator.wire.effects import MAX_SAMPLE, EffectAnswer
 
 MAX_FLOORS = 500
-MAX_SAMPLE = 50_000
 
 FloorValue = Probability | FloorWord
 """A score, `off`, or `default`: nothing is said, and the version's own advice or the settings count."""
@@ -138,35 +137,9 @@ class ThresholdChangePage(Answered):
     next_cursor: str | None
 
 
-class TagEffectAnswer(Answered):
-    """What becomes of a tag's pending suggestions. `comes`, `goes`: some images where one does."""
-
-    tag: TagAnswer
-    pending: int
-    added: int
-    removed: int
-    updated: int
-    comes: tuple[int, ...]
-    goes: tuple[int, ...]
-
-
-class EffectAnswer(Answered):
-    """What a change would do to the pending queue.
-
-    `looked`: images that were looked at. With `estimated` they are a sample, counts are scaled to all images,
-    and the margins say what they may be off by, 95 times of 100. `tags`: most rows that come or go first;
-    `pending` is how many the tag has now. `proposes`: false for a version that suggests nothing, being staged
-    or a shadow.
-    """
+class ThresholdEffectAnswer(EffectAnswer):
+    """What a change of thresholds would do. `floors`: how many it speaks of. `proposes`: false for a version
+    that suggests nothing whatever they are, being staged or a shadow."""
 
     floors: int
     proposes: bool
-    looked: int
-    estimated: bool
-    images: int
-    added: int
-    added_margin: int
-    removed: int
-    removed_margin: int
-    updated: int
-    tags: tuple[TagEffectAnswer, ...]

@@ -39,7 +39,13 @@ async def test_suggestions_come_surest_first_with_counts_and_evidence(api: Api, 
     assert (first["model_name"], first["model_version"], first["inferred"]) == ("wd14", 1, False)
     assert first["tag"]["external_id"] == board.tags["long hair"].external_id
     assert first["evidence"] == [
-        {"model_name": "wd14", "model_version": 1, "external_tag": "long_hair", "score": 0.91}
+        {
+            "model_name": "wd14",
+            "model_version": 1,
+            "external_tag": "long_hair",
+            "score": 0.91,
+            "decides": True,
+        }
     ]
 
 

@@ -1,9 +1,10 @@
-"""`tagdesk thresholds`, as an engineer at a terminal meets it."""
+"""`tagdesk thresholds` and `tagdesk models priority`, as an engineer at a terminal meets it."""
 
 import json
 
 from terminal import tagdesk, with_store
 
+from orchestrator.demo.setup import MODELS
 from orchestrator.registry.register import register_folder
 from orchestrator.settings import Settings
 
@@ -53,3 +54,28 @@ def test_mistakes_are_explained(installation: Settings) -> None:
         (("list", *WD14), "no version 1 of wd14"),
     ):
         assert why in str(tagdesk("thresholds", *arguments).exception)
+
+
+def test_priorities_are_looked_at_said_and_taken_back(installation: Settings) -> None:
+    for model in MODELS:
+        with_store(installation, lambda store, model=model: register_folder(store, installation, *model))
+
+    def priority(*arguments: str) -> str:
+        answer = tagdesk("models", "priority", *arguments)
+        assert answer.exit_code == 0, (answer.output, answer.exception)
+        return answer.output
+
+    assert "custom_theme, wd14" in priority("list")
+    assert "0 get other scores" in priority("set", "wd14", "--tag", "smile", "--dry-run")
+    said_so = priority("set", "wd14", "custom_theme", "--type", "character", "--tag", "smile")
+    assert "all of type character: nothing → wd14, custom_theme" in said_so
+    assert "so already" in priority("set", "wd14", "custom_theme", "--tag", "smile")
+    assert "smile: wd14, custom_theme → nothing" in priority("clear", "--tag", "smile")
+    assert "smile: nothing → wd14, custom_theme" in priority("rollback")
+    assert len(json.loads(priority("list", "--json"))["rules"]) == 2
+    priority("rollback", "--to", "0")
+    assert "back to 0" in priority("history")
+    assert json.loads(priority("list", "--json"))["rules"] == []
+    assert tagdesk("models", "priority", "set", "wd14").exit_code == 2
+    nobody = tagdesk("models", "priority", "set", "wd14", "--tag", "nobody")
+    assert "no tag is called 'nobody'" in str(nobody.exception)

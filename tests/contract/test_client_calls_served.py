@@ -24,6 +24,12 @@ from orchestrator.wire.bulk import BulkFilter, BulkReviewRequest
 from orchestrator.wire.leases import ClaimRequest
 from orchestrator.wire.mappings import MappingImport, MappingRow, MappingsQuery
 from orchestrator.wire.models import ShadowRequest
+from orchestrator.wire.priorities import (
+    PrioritiesChange,
+    PrioritiesPreview,
+    PrioritiesRollBack,
+    PriorityItem,
+)
 from orchestrator.wire.queues import QueueQuery
 from orchestrator.wire.requests import (
     BatchesQuery,
@@ -111,6 +117,7 @@ async def calls(client: Client, served: Installation) -> Mapping[str, Callable[[
     mapping_id = await mapped()
     nothing = MappingRow(external_tag="client", action=MappingAction.IGNORE)
 
+    first = PriorityItem(type=TagType.ARTIST, models=("wd14",))
     said = FloorItem(category=LabelCategory.GENERAL, floor=FloorWord.DEFAULT)
 
     tags = TagList(tag_ids=(tag.id,))
@@ -174,6 +181,11 @@ async def calls(client: Client, served: Installation) -> Mapping[str, Callable[[
         "previewThresholds": lambda: client.preview_thresholds("wd14", 1, PreviewRequest(floors=(said,))),
         "rollBackThresholds": lambda: client.roll_back_thresholds("wd14", 1, RollBackRequest(back_to=0)),
         "listThresholdChanges": client.list_threshold_changes,
+        "showPriorities": client.show_priorities,
+        "setPriorities": lambda: client.set_priorities(PrioritiesChange(rules=(first,))),
+        "previewPriorities": lambda: client.preview_priorities(PrioritiesPreview(rules=(first,))),
+        "rollBackPriorities": lambda: client.roll_back_priorities(PrioritiesRollBack(back_to=0)),
+        "listPriorityChanges": client.list_priority_changes,
         "healthLive": client.health_live,
         "healthReady": client.health_ready,
         "metrics": client.metrics,

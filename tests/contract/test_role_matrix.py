@@ -64,6 +64,11 @@ ON_THE_BOARD = {
     "suggestMappings": {E, A},
     "showCoverage": {E, A},
     "listThresholdChanges": {E, A},
+    "showPriorities": {E, A},
+    "setPriorities": {E, A},
+    "previewPriorities": {E, A},
+    "rollBackPriorities": {E, A},
+    "listPriorityChanges": {E, A},
 }
 ON_MAPPINGS = {"removeMapping": {E, A}}
 ON_LEASES: Mapping[str, Mapping[str, set[Role]]] = {
@@ -197,7 +202,9 @@ def call(
             more["json"] = {}
         case "setThresholds" | "previewThresholds":
             more["json"] = {"floors": [{"category": "general", "floor": "default"}]}
-        case "rollBackThresholds":
+        case "setPriorities" | "previewPriorities":
+            more["json"] = {"rules": [{"type": "artist", "models": ["wd14"]}]}
+        case "rollBackThresholds" | "rollBackPriorities":
             more["json"] = {"back_to": 0}
         case "analyze":
             more["content"] = PICTURE
