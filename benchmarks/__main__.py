@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.backfill_killed import backfill_killed
 from benchmarks.backfill_live import backfill_live
 from benchmarks.model_rollout import model_rollout
 from benchmarks.pipeline import pipeline
@@ -71,6 +72,14 @@ def remap_(
 ) -> None:
     """How long a change of mappings takes to reach every pending suggestion."""
     asyncio.run(remap(images)).show()
+
+
+@app.command("backfill_killed")
+def backfill_killed_(
+    images: Annotated[int, typer.Option(min=100, help="How many images the backfill has.")] = 20_000,
+) -> None:
+    """Whether a large backfill ends as if nothing had happened, with everything killed once meanwhile."""
+    asyncio.run(backfill_killed(images)).show()
 
 
 @app.command("queue_scale")

@@ -27,7 +27,7 @@ async def backfill_live(count: int, live: int) -> Figures:
     """Measure `live` uploads alone, a backfill of `count` images alone, then both beside each other."""
     async with installation() as place, client_of(place) as client:
         pictures = uploads(place.stack.instance.pictures, count + live + 3)
-        first, last = await _register(place, pictures[:count])
+        first, last = await register(place, pictures[:count])
         where = [f"ids={first}-{last}"]
         say(f"{count} images for the first time")
         await _backfill(place, where)
@@ -59,7 +59,7 @@ async def backfill_live(count: int, live: int) -> Figures:
     )
 
 
-async def _register(place: Installation, pictures: Sequence[bytes]) -> tuple[int, int]:
+async def register(place: Installation, pictures: Sequence[bytes]) -> tuple[int, int]:
     """Register pictures as images of a backfill; returns their first and last id."""
     keys = [store_blob(place.settings.blob_dir, picture) for picture in pictures]
 
