@@ -96,14 +96,15 @@ async def load_also(store: Store, name: str, version: int) -> None:
     await store.write(add)
 
 
-def sample(metrics: Metrics, name: MetricName) -> dict[tuple[str, ...], float]:
-    """Return a metric's samples by the values of their labels, in the labels' order."""
+def sample(metrics: Metrics, name: MetricName, suffix: str = "") -> dict[tuple[str, ...], float]:
+    """Return a metric's samples by the values of their labels, in the labels' order; of a histogram those
+    with this suffix."""
     body, _ = render_metrics(metrics)
     return {
         tuple(value for _, value in sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(body.decode())
         for sample in family.samples
-        if sample.name == name
+        if sample.name == name + suffix
     }
 
 

@@ -20,6 +20,7 @@ from world import (
     write_picture,
 )
 
+from orchestrator.pipeline.analyse import UNDER_WAY
 from orchestrator.pipeline.claims import claim
 from orchestrator.records import Image, ImageSource, ImageState, Priority, SourceKind
 from orchestrator.resources import Resources
@@ -314,6 +315,42 @@ class TestClaims:
         resources.pipeline.drain()
         assert await resources.pipeline.analyse_images([image_id], LIVE) == [image_id]
         assert await world.state(image_id) is ImageState.QUEUED
+
+    @respx.mock
+    async def test_a_worker_that_ends_puts_back_what_it_has_not_begun_with(
+        self, world: World, resources: Resources
+    ):
+        # Given more claimed images than may be under way, all from a host that lets one wait
+        asked: list[str] = []
+        answer = asyncio.Event()
+
+        async def respond(request: httpx.Request) -> httpx.Response:
+            asked.append(str(request.url))
+            await answer.wait()
+            return httpx.Response(200, content=picture(*RED))
+
+        respx.get(url__startswith=HOST).mock(side_effect=respond)
+        ids = [await serve(world, f"{n}.png") for n in range(UNDER_WAY + 6)]
+        half = len(ids) // 2
+        work = [
+            asyncio.create_task(resources.pipeline.analyse_images(part, Priority.BACKFILL))
+            for part in (ids[:half], ids[half:])
+        ]
+
+        async def full() -> bool:
+            running = [await world.state(image_id) is ImageState.RUNNING for image_id in ids]
+            return all(running) and len(asked) == UNDER_WAY
+
+        await until(full, "as many are under way as may be")
+        # When the worker is told to end
+        resources.pipeline.drain()
+        answer.set()
+        left = [image_id for part in await asyncio.gather(*work) for image_id in part]
+        # Then it finishes what it has begun with, and the rest is as if it had never been claimed
+        assert len(left) == 6
+        images = {image_id: await world.image(image_id) for image_id in ids}
+        assert {(images[one].state, images[one].attempts) for one in left} == {(ImageState.QUEUED, 0)}
+        assert {images[one].state for one in ids if one not in left} == {ImageState.DONE}
 
     async def test_images_that_do_not_exist_are_no_trouble(self, world: World, resources: Resources):
         await resources.pipeline.analyse_images([4711], LIVE)

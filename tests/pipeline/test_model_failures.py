@@ -15,7 +15,7 @@ from world import GREEN, RED, analyse_until_settled, opened, register_colours, r
 from orchestrator.api.health import Readiness
 from orchestrator.errors import InferenceRejected, TagdeskError
 from orchestrator.inference.watch import Pace
-from orchestrator.records import ImageFailure, ImageState
+from orchestrator.records import ImageFailure, ImageState, Priority
 from orchestrator.store import images, models
 from orchestrator.store.transaction import Transaction
 from orchestrator.telemetry import MetricName
@@ -53,6 +53,25 @@ class TestAnswersThatAreNone:
         assert await stored(board.world, breaking) == 0
         counted = sample(board.resources.metrics, MetricName.BROKEN_ANSWERS)
         assert counted == {(breakage, code, "1"): 3}
+
+    async def test_a_picture_that_breaks_a_model_fails_alone_of_all_that_a_backfill_asks_about_with_it(
+        self, install: Install
+    ):
+        # Given a backfill with one picture among many that a version breaks on
+        board = await install(Breakage.NOT_FINITE)
+        ids = [await board.world.add(picture(0, 10 * n, 0)) for n in range(15)]
+        ids.insert(7, await board.world.add(picture(*RED)))
+        # When all are analysed
+        await board.pipeline.analyse_images(ids, Priority.BACKFILL)
+        # Then that one alone waits for another try, and the others are done
+        tried = [await board.world.image(image_id) for image_id in ids]
+        assert [image.state for image in tried] == [
+            ImageState.QUEUED if n == 7 else ImageState.DONE for n in range(16)
+        ]
+        # And they were asked about together
+        asked = sample(board.resources.metrics, MetricName.STACK_IMAGES, "_count")
+        carried = sample(board.resources.metrics, MetricName.STACK_IMAGES, "_sum")
+        assert asked[("shades", "1")] < carried[("shades", "1")] == 16
 
     async def test_a_failed_picture_can_be_tried_again_with_a_version_that_sees_it(self, install: Install):
         board = await install(Breakage.NOT_FINITE)
