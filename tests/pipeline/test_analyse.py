@@ -115,6 +115,41 @@ class TestDone:
         views = await world.store.read(lambda tx: suggestions.for_image(tx, second))
         assert [view.model_version for view in views] == [2]
 
+    @respx.mock
+    async def test_what_is_under_way_ends_with_the_version_it_began_with(
+        self, world: World, resources: Resources
+    ):
+        # Given an image whose host keeps a worker waiting
+        asked, answer = asyncio.Event(), asyncio.Event()
+
+        async def respond(_request: httpx.Request) -> httpx.Response:
+            asked.set()
+            await answer.wait()
+            return httpx.Response(200, content=picture(*RED))
+
+        respx.get(f"{HOST}/slow.png").mock(side_effect=respond)
+        slow, next_one = await serve(world, "slow.png"), await world.add(picture(*RED))
+        work = asyncio.create_task(resources.pipeline.analyse_images([slow], LIVE))
+        await asyncio.wait_for(asked.wait(), 60)
+
+        # When another version is promoted meanwhile
+        async def promote(tx: Transaction) -> None:
+            await models.set_active(tx, await register_colours(tx, 2, active=False))
+
+        await world.store.write(promote)
+        await resources.pipeline.analyse_images([next_one], LIVE)
+        answer.set()
+        await work
+        # Then that image is seen by the old one, and the next one by the new one
+        by = [
+            [
+                view.model_version
+                for view in await world.store.read(lambda tx, one=one: suggestions.for_image(tx, one))
+            ]
+            for one in (slow, next_one)
+        ]
+        assert by == [[1], [2]]
+
     async def test_many_images_in_one_message(self, world: World, resources: Resources):
         ids = [await world.add(picture(n * 10, 0, 0)) for n in range(20)]
         await resources.pipeline.analyse_images(ids, Priority.BACKFILL)

@@ -179,6 +179,9 @@ async def test_retiring(two: Workshop) -> None:
     assert await two.served() == {("colours", 1), ("colours", 3)}
     await switching.retire(place(two), "colours", 1, force=True)
     assert await states(two) == {1: "retired", 2: "retired", 3: "staged"}
+    # With none in use there is nothing to be compared with: the next one passes
+    done = await switching.promote(place(two), "colours", 3)
+    assert (done.before, done.measured, done.row.state) == (None, None, VersionState.ACTIVE)
 
 
 async def test_shadowing_begins_and_ends_on_the_record(two: Workshop) -> None:
