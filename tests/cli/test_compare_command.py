@@ -106,7 +106,7 @@ def test_what_cannot_be_compared_is_said(two_versions: Settings) -> None:
     assert "no version 7 of small" in str(answer.exception)
 
     async def forget(store: Store) -> None:
-        await store.write(lambda tx: tx.execute("DELETE FROM raw_predictions"))
+        await store.write(lambda tx: tx.execute("DELETE FROM analyses"))
 
     with_store(two_versions, forget)
     assert "no image has stored scores of both" in tagdesk("models", "compare", "small", "1", "2").output
