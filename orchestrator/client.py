@@ -25,6 +25,7 @@ from orchestrator.wire.bulk import (
     SamplePage,
     SamplesQuery,
 )
+from orchestrator.wire.comparison import ComparisonAnswer, ComparisonQuery
 from orchestrator.wire.effects import EffectAnswer
 from orchestrator.wire.health import LiveAnswer, ReadyAnswer
 from orchestrator.wire.http import ApiError, ApiUnavailable, Body, Connection, Picture, new_key
@@ -397,6 +398,13 @@ class Client:
     async def deactivate_model(self, name: str, version: int) -> ModelVersion:
         """Take a version out of use; one that is not in use, out of Triton."""
         return await self._http.ask("POST", f"{_version(name, version)}/deactivate", ModelVersion)
+
+    async def compare_models(
+        self, name: str, version: int, query: ComparisonQuery | None = None
+    ) -> ComparisonAnswer:
+        """Compare a version with the active one, or another, on images that both have looked at."""
+        path = f"{_version(name, version)}/comparison"
+        return await self._http.ask("GET", path, ComparisonAnswer, query=query)
 
     async def remove_model(self, name: str, version: int) -> ModelVersion:
         """Give up a version that is not in use."""

@@ -5,6 +5,7 @@ from typing import Self
 
 from orchestrator.actors import WorkQueue
 from orchestrator.broker import make_broker
+from orchestrator.comparison.asking import Comparisons
 from orchestrator.errors import StoreUnavailable
 from orchestrator.images.decoder import Decoder
 from orchestrator.images.fetch import ImageFetcher
@@ -50,6 +51,7 @@ class Resources:
             loads=Pulse(queue.broker),
             metrics=metrics,
         )
+        self.comparisons = Comparisons(store, settings)
         self._stack = stack
 
     @classmethod

@@ -5,6 +5,7 @@ from orchestrator.api import analyze, examples, health, images, metrics, registr
 from orchestrator.api.answers import PREFIX
 from orchestrator.api.bodies import BodyLimit
 from orchestrator.api.bulk_table import bulk_operations
+from orchestrator.api.comparison_table import comparison_operations
 from orchestrator.api.mapping_table import mapping_operations
 from orchestrator.api.model_table import model_operations
 from orchestrator.api.operations import MULTIPART, Answer, Operation
@@ -43,6 +44,7 @@ def operations() -> tuple[Operation, ...]:
         *statistics_operations(PREFIX, tag=examples.TAG),
         *mapping_operations(PREFIX, tag=examples.TAG),
         *model_operations(PREFIX),
+        *comparison_operations(PREFIX, tag=examples.TAG),
         *threshold_operations(PREFIX, tag=examples.TAG),
         *priority_operations(PREFIX, tag=examples.TAG),
         *_operation(),

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.cli import model_fetch, model_files, priority, rollout
+from orchestrator.cli import comparing, model_fetch, model_files, priority, rollout
 from orchestrator.cli.publishing import actor, publish_folder, say, with_triton
 from orchestrator.cli.rollout import shadow_words
 from orchestrator.cli.session import with_settings, with_store
@@ -34,6 +34,7 @@ app = typer.Typer(
         "  tagdesk models check FOLDER       see what is wrong with it\n\n"
         "  tagdesk models publish FOLDER     check, prepare, load, register as staged\n\n"
         "  tagdesk models shadow NAME N      let it look at a share of the images, without a say\n\n"
+        "  tagdesk models compare NAME M N   see what it would change, and how good it is\n\n"
         "  tagdesk models promote NAME N     use it from the next picture on\n\n"
         "  tagdesk models rollback NAME      use the one before again\n\n"
         "Or `tagdesk models fetch wd14-v3`, which brings the real WD14 in."
@@ -208,6 +209,7 @@ def _facts_table(row: VersionRow, manifest: Manifest) -> Table:
 
 
 app.add_typer(priority.app, name="priority")
+app.registered_commands += comparing.app.registered_commands
 app.registered_commands += rollout.app.registered_commands
 app.registered_commands += model_files.app.registered_commands
 app.registered_commands += model_fetch.app.registered_commands

@@ -10,7 +10,8 @@ from orchestrator.comparison.report import Comparison
 from orchestrator.comparison.tally import Tally
 from orchestrator.comparison.views import Side, view
 from orchestrator.errors import InvalidInput, NotFound
-from orchestrator.records import RuleInputs, ServedModel, VersionState
+from orchestrator.records import RuleInputs, ServedModel
+from orchestrator.remap.plan import LEFT_SCORES
 from orchestrator.settings import Settings
 from orchestrator.store import comparison, models, rules
 from orchestrator.store.comparison import JudgedImage
@@ -21,20 +22,16 @@ TOGETHER = 1_000
 """Images that are read together."""
 SHOWN = 48
 """Most changed images that are kept."""
-PROPOSING = (VersionState.ACTIVE, VersionState.RETIRED)
-"""Of the other models, as a re-map takes them: what retired versions said counts until a newer one looked."""
-
 Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """What a comparison rests on. `since`: the oldest image with scores of both, None when there is none."""
+    """What a comparison rests on."""
 
     inputs: RuleInputs
     m: ServedModel
     n: ServedModel
-    since: int | None
 
 
 async def compare(
@@ -97,11 +94,9 @@ async def compare(
 
 
 async def _ground(tx: Transaction, settings: Settings, name: str, m: int, n: int) -> _Ground:
-    inputs = await rules.plan_inputs(tx, settings, PROPOSING)
-    models_ = [await _model(tx, settings, name, number) for number in (m, n)]
-    since = [await comparison.kept_since(tx, model.id) for model in models_]
-    known = [one for one in since if one is not None]
-    return _Ground(inputs, models_[0], models_[1], max(known) if len(known) == len(since) else None)
+    inputs = await rules.plan_inputs(tx, settings, LEFT_SCORES)
+    of_m, of_n = [await _model(tx, settings, name, number) for number in (m, n)]
+    return _Ground(inputs, of_m, of_n)
 
 
 async def _model(tx: Transaction, settings: Settings, name: str, number: int) -> ServedModel:
@@ -112,9 +107,7 @@ async def _model(tx: Transaction, settings: Settings, name: str, number: int) ->
 
 
 async def _expected(tx: Transaction, ground: _Ground, images: int | None) -> int:
-    if ground.since is None:
-        return 0
-    both = await comparison.count_seen_by_both(tx, ground.m.id, ground.n.id, since=ground.since)
+    both = await comparison.count_seen_by_both(tx, ground.m.id, ground.n.id)
     return both if images is None else min(images, both)
 
 
@@ -122,9 +115,7 @@ async def _chunks(
     store: Store, ground: _Ground, images: int | None, versions: Collection[int]
 ) -> AsyncIterator[list[JudgedImage]]:
     """Read the images, the newest first, so many at a time."""
-    if ground.since is None:
-        return
-    since, left = ground.since, math.inf if images is None else images
+    left = math.inf if images is None else images
     ids: list[int] = []
     while left > 0:
         before, limit = (ids[-1] if ids else None), int(min(TOGETHER, left))
@@ -132,9 +123,7 @@ async def _chunks(
         async def work(
             tx: Transaction, before: int | None = before, limit: int = limit
         ) -> tuple[list[int], list[JudgedImage]]:
-            ids = await comparison.ids_seen_by_both(
-                tx, ground.m.id, ground.n.id, since=since, before=before, limit=limit
-            )
+            ids = await comparison.ids_seen_by_both(tx, ground.n.id, ground.m.id, before=before, limit=limit)
             return ids, await comparison.read(tx, ids, versions)
 
         ids, chunk = await store.read(work)

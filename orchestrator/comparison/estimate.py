@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 CELLS = 12
 DRAWS = 1_000
-DRAWN_TOGETHER = 50
+FEWER_DRAWS = 300
+"""For one tag of thousands: an interval's ends are then a little rougher."""
+_NUMBERS_TOGETHER = 200_000
 SEED = 20_261
 MIN_IMAGES = 20
 """Judged images below which no interval is given: drawing so few again says nothing of those unseen."""
@@ -73,8 +75,9 @@ class Paired:
     f1_difference: Estimate | None
 
 
-def paired(images: Mapping[tuple[int, ...], int]) -> Paired:
-    """Measure both versions. `images`: how many images have each row of counts by cell ([12] each).
+def paired(images: Mapping[tuple[int, ...], int], *, draws: int = DRAWS) -> Paired:
+    """Measure both versions. `images`: how many images have each row of counts by cell ([12] each); `draws`:
+    how often they are drawn again for the intervals.
 
     Swapping M and N in all cells negates the difference and its interval.
     """
@@ -83,19 +86,19 @@ def paired(images: Mapping[tuple[int, ...], int]) -> Paired:
     judged = int(amounts.sum())
     swapped = _swapped(rows, amounts)
     if swapped is not None:
-        return _turned(_paired(*swapped, judged))
-    return _paired(rows, amounts, judged)
+        return _turned(_paired(*swapped, judged, draws))
+    return _paired(rows, amounts, judged, draws)
 
 
-def _paired(rows: NDArray[np.int64], amounts: NDArray[np.int64], judged: int) -> Paired:
+def _paired(rows: NDArray[np.int64], amounts: NDArray[np.int64], judged: int, draws: int) -> Paired:
     total = (amounts @ rows).astype(np.float64)
-    draws = _draws(rows, amounts, judged) if judged >= MIN_IMAGES else None
+    drawn = _drawn(rows, amounts, judged, draws) if judged >= MIN_IMAGES else None
 
     def estimate(measure: Callable[[Floats], Floats]) -> Estimate | None:
         value = float(measure(total))
         if np.isnan(value):
             return None
-        return Estimate(value) if draws is None else Estimate(value, *_interval(measure(draws)))
+        return Estimate(value) if drawn is None else Estimate(value, *_interval(measure(drawn)))
 
     def quality(side: int) -> Quality:
         return Quality(
@@ -144,16 +147,18 @@ def _ratio(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.full_like(whole, np.nan), where=whole > 0)
 
 
-def _draws(rows: NDArray[np.int64], amounts: NDArray[np.int64], judged: int) -> Floats:
-    """Return the sums of `DRAWS` samples of as many images, drawn with replacement: [DRAWS, 12].
+def _drawn(rows: NDArray[np.int64], amounts: NDArray[np.int64], judged: int, draws: int) -> Floats:
+    """Return the sums of samples of as many images, drawn with replacement: [draws, 12].
 
     Images with equal rows are drawn as one kind, so a hundred thousand images cost as much as the few
     thousand kinds they are of.
     """
     random = np.random.default_rng(SEED)
     share = amounts / amounts.sum()
+    together = max(1, min(draws, _NUMBERS_TOGETHER // len(rows)))
     parts = [
-        random.multinomial(judged, share, size=DRAWN_TOGETHER) @ rows for _ in range(DRAWS // DRAWN_TOGETHER)
+        random.multinomial(judged, share, size=min(together, draws - start)) @ rows
+        for start in range(0, draws, together)
     ]
     return np.concatenate(parts).astype(np.float64)
 

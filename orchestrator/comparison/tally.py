@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from orchestrator.comparison.estimate import CELLS, Kind, Paired, paired
+from orchestrator.comparison.estimate import CELLS, FEWER_DRAWS, Kind, Paired, paired
 from orchestrator.comparison.report import (
     Agreement,
     ChangedImage,
@@ -114,7 +114,7 @@ class Tally:
                     self._board.tags[tag],
                     Agreement(*said),
                     Queue(added=asked[2], dropped=asked[1]),
-                    paired(rows),
+                    paired(rows, draws=FEWER_DRAWS),
                 )
             )
         return tuple(

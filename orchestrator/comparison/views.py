@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.comparison.estimate import Kind, cell
 from orchestrator.records import ImageContext, RuleInputs, ServedModel, VersionState
+from orchestrator.remap.difference import heard
 from orchestrator.store.comparison import JudgedImage
 from orchestrator.tagging.plan import Meaning, TaggingPlan
 from orchestrator.tagging.redundancy import said_by_applied
@@ -65,7 +66,8 @@ class Side:
 
 
 def _said(plan: TaggingPlan, context: ImageContext, image: JudgedImage) -> dict[int, int]:
-    return {one.tag_id: one.confidence for one in resolve(plan, context, image.raw).suggestions}
+    resolution = resolve(plan, context, heard(plan, image))
+    return {one.tag_id: one.confidence for one in resolution.suggestions}
 
 
 @dataclass(frozen=True, slots=True)

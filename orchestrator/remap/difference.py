@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from orchestrator.records import ImageContext, ProposedSuggestion, RawPrediction, SuggestionStatus
 from orchestrator.store.remaps import Changes, StoredImage, StoredSuggestion, of_evidence
@@ -30,6 +31,18 @@ class Difference:
 UNTOUCHED = Difference()
 
 
+class Seen(Protocol):
+    """An image, which versions looked at it, and what they scored."""
+
+    @property
+    def seen_by(self) -> frozenset[int]:
+        """The versions that looked."""
+
+    @property
+    def raw(self) -> tuple[RawPrediction, ...]:
+        """What is stored of any versions."""
+
+
 def proposals(plan: TaggingPlan, image: StoredImage) -> tuple[ProposedSuggestion, ...]:
     """Return what the rules propose on an image, by tag; explorations with them."""
     context = ImageContext(has_alpha=image.has_alpha, applied=image.applied, sha256=image.sha256)
@@ -37,7 +50,7 @@ def proposals(plan: TaggingPlan, image: StoredImage) -> tuple[ProposedSuggestion
     return (*resolution.suggestions, *resolution.explorations)
 
 
-def heard(plan: TaggingPlan, image: StoredImage) -> tuple[RawPrediction, ...]:
+def heard(plan: TaggingPlan, image: Seen) -> tuple[RawPrediction, ...]:
     """Return the scores that count: of each model those of the foremost version that looked, which is the
     active one if it has. One that looked and saw nothing outdoes an older one that saw something."""
     foremost: dict[str, int] = {}

@@ -157,11 +157,15 @@ async def set_prepared(tx: Transaction, version_id: int, *, sha256: str, manifes
     )
 
 
+async def active_number(tx: Transaction, name: str) -> int | None:
+    """Return the number of the active version of this name, None when there is none."""
+    rows = await tx.fetch_rows("SELECT version FROM model_versions WHERE active_name = :name", name=name)
+    return int(rows[0][0]) if rows else None
+
+
 async def has_active(tx: Transaction, name: str) -> bool:
     """Whether a version of this name is active."""
-    return (
-        await tx.fetch_one("SELECT id FROM model_versions WHERE active_name = :name", name=name) is not None
-    )
+    return await active_number(tx, name) is not None
 
 
 async def set_active(tx: Transaction, version_id: int) -> None:

@@ -168,6 +168,7 @@ async def calls(client: Client, served: Installation) -> Mapping[str, Callable[[
         "showCoverage": client.show_coverage,
         "listModels": client.list_models,
         "showModel": lambda: client.show_model("wd14", 1),
+        "compareModels": lambda: client.compare_models("wd14", 1),
         "activateModel": lambda: client.activate_model("wd14", 1),
         "shadowModel": lambda: client.shadow_model("wd14", 1, ShadowRequest(share=0.1)),
         "endShadow": lambda: client.end_shadow("wd14", 1),

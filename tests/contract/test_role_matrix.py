@@ -86,6 +86,7 @@ ON_VERDICTS: Mapping[str, Mapping[str, set[Role]]] = {
 }
 ON_MODELS: Mapping[str, tuple[str, int]] = {
     "showModel": ("wd14", 1),
+    "compareModels": ("wd14", 1),
     "activateModel": ("wd14", 1),
     "shadowModel": ("wd14", 1),
     "endShadow": ("wd14", 1),
