@@ -73,6 +73,7 @@ from orchestrator.wire.requests import (
     UndoRequest,
     UploadFields,
 )
+from orchestrator.wire.retention import RawAnswer, RawPage, RetentionRequest
 from orchestrator.wire.schemas import (
     AnalysisAnswer,
     BatchPage,
@@ -465,6 +466,17 @@ class Client:
     async def list_priority_changes(self, query: PriorityChangesQuery | None = None) -> PriorityChangePage:
         """Say who changed which priorities when, the newest first."""
         return await self._http.ask("GET", f"{_API}/priority-changes", PriorityChangePage, query=query)
+
+    # -- raw predictions ------------------------------------------------------------------------------------
+
+    async def list_raw_predictions(self) -> RawPage:
+        """Say how many raw predictions each version has, and how long they are kept."""
+        return await self._http.ask("GET", f"{_API}/raw-predictions", RawPage)
+
+    async def set_raw_retention(self, name: str, version: int, policy: RetentionRequest) -> RawAnswer:
+        """Say how long a version's raw predictions are kept."""
+        path = f"{_version(name, version)}/raw-retention"
+        return await self._http.ask("PUT", path, RawAnswer, body=Body.json(policy), repeatable=True)
 
     # -- operation ------------------------------------------------------------------------------------------
 

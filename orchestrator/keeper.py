@@ -17,6 +17,7 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.exposition import metrics_shown
 from orchestrator.feeder import Feeder
 from orchestrator.inference.client import TritonClient
+from orchestrator.pruner import Pruner
 from orchestrator.reconciler import Reconciler
 from orchestrator.registry.registrar import Registrar
 from orchestrator.remapper import Remapper
@@ -40,6 +41,7 @@ JOBS_INTERVAL = 1.0
 SUMMER_INTERVAL = 2.0
 FEEDER_INTERVAL = 0.5
 REMAPPER_INTERVAL = 1.0
+PRUNER_INTERVAL = 5.0
 LONGEST_STEP = 150.0
 LONGEST_PUBLISHING = 3600.0
 
@@ -92,6 +94,7 @@ async def _keep(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
             summer = Summer(store)
             feeder = Feeder(store, queue)
             remapper = Remapper(settings, store)
+            pruner = Pruner(store)
             async with asyncio.TaskGroup() as group:
                 group.create_task(_every(LEADERSHIP_INTERVAL, leadership.check, stop))
                 group.create_task(_every(settings.sweep_interval, sweeper.sweep, stop, leadership))
@@ -101,6 +104,7 @@ async def _keep(settings: Settings, metrics: Metrics, stop: asyncio.Event) -> No
                 group.create_task(_every(JOBS_INTERVAL, jobs.work, stop, leadership))
                 group.create_task(_every(FEEDER_INTERVAL, feeder.feed, stop, leadership))
                 group.create_task(_every(REMAPPER_INTERVAL, remapper.work, stop, leadership))
+                group.create_task(_every(PRUNER_INTERVAL, pruner.work, stop, leadership))
                 group.create_task(
                     _every(REGISTRAR_INTERVAL, registrar.look, stop, leadership, longest=LONGEST_PUBLISHING)
                 )

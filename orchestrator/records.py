@@ -117,6 +117,14 @@ Floor = int | FloorWord
 """What people say of a threshold: a score in ten-thousandths, or a word."""
 
 
+class RawPolicy(StrEnum):
+    """Which raw predictions of a version are kept."""
+
+    KEEP = "keep"
+    NEWEST = "newest"
+    DROP = "drop"
+
+
 class MappingAction(StrEnum):
     """What a mapping does with an external tag."""
 

@@ -11,6 +11,7 @@ from orchestrator.api.model_table import model_operations
 from orchestrator.api.operations import MULTIPART, Answer, Operation
 from orchestrator.api.priority_table import priority_operations
 from orchestrator.api.queue_table import queue_operations
+from orchestrator.api.retention_table import retention_operations
 from orchestrator.api.review_table import review_operations
 from orchestrator.api.statistics_table import statistics_operations
 from orchestrator.api.tag_table import tag_operations
@@ -47,6 +48,7 @@ def operations() -> tuple[Operation, ...]:
         *comparison_operations(PREFIX, tag=examples.TAG),
         *threshold_operations(PREFIX, tag=examples.TAG),
         *priority_operations(PREFIX, tag=examples.TAG),
+        *retention_operations(PREFIX),
         *_operation(),
     )
 

@@ -84,8 +84,7 @@ def threshold_operations(prefix: str, *, tag: Mapping[str, object]) -> tuple[Ope
             summary="Say what a change would do to the pending queue",
             description=(
                 "The rules of a re-map are applied to stored scores; nothing is written. With more "
-                "images than `sample`, the answer is an estimate and says so. Takes about a second for ten "
-                "thousand images."
+                "images than `sample`, the answer is an estimate and says so."
             ),
             handler=thresholds.preview,
             action=Action.EDIT_THRESHOLDS,

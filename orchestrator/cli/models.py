@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.cli import comparing, model_fetch, model_files, priority, rollout
+from orchestrator.cli import comparing, model_fetch, model_files, priority, raw, rollout
 from orchestrator.cli.publishing import actor, publish_folder, say, with_triton
 from orchestrator.cli.rollout import shadow_words
 from orchestrator.cli.session import with_settings, with_store
@@ -209,6 +209,7 @@ def _facts_table(row: VersionRow, manifest: Manifest) -> Table:
 
 
 app.add_typer(priority.app, name="priority")
+app.add_typer(raw.app, name="raw")
 app.registered_commands += comparing.app.registered_commands
 app.registered_commands += rollout.app.registered_commands
 app.registered_commands += model_files.app.registered_commands

@@ -40,7 +40,7 @@ app = typer.Typer(
 )
 _MOST_LABELS = 100_000
 SAMPLE = 20_000
-"""Images of a preview: about two seconds."""
+"""Images of a preview: about four seconds."""
 
 Name = Annotated[str, typer.Argument(help="The model's name, for example wd14.")]
 Number = Annotated[int, typer.Argument(min=1, help="The version's number, for example 2.")]

@@ -72,7 +72,8 @@ class StoredSuggestion:
 class StoredImage:
     """All that the rules need of an image that was analysed, and what they made of it before.
 
-    `seen_by`: the versions that looked. `applied`: canonical tags. `sha256` in hex.
+    `seen_by`: the versions that looked. `raw`: what they said; of those whose scores were dropped, what the
+    evidence of pending suggestions keeps. `applied`: canonical tags. `sha256` in hex.
     """
 
     id: int
@@ -133,8 +134,13 @@ async def read(
     raw: dict[int, list[RawPrediction]] = {}
     for image_id, version_id, label, score in await _raw(tx, ids, telling):
         raw.setdefault(image_id, []).append(RawPrediction(version_id, label, score))
-    applied = await links.applied_to(tx, ids if telling is None else raw)
     suggestions = await _suggestions(tx, ids)
+    for image_id, found in suggestions.items():
+        left = _left(found, seen.get(image_id, set()))
+        if left:
+            raw.setdefault(image_id, []).extend(left)
+            seen.setdefault(image_id, set()).update(one.model_version_id for one in left)
+    applied = await links.applied_to(tx, ids if telling is None else raw)
     return [
         StoredImage(
             id=image_id,
@@ -147,6 +153,18 @@ async def read(
         )
         for image_id, has_alpha, sha256 in images
     ]
+
+
+def _left(suggestions: Collection[StoredSuggestion], seen_by: Collection[int]) -> set[RawPrediction]:
+    """Return what is left of versions whose scores were dropped: the evidence of pending rows. Without it a
+    re-map would take rows away because nothing spoke for them any more."""
+    return {
+        RawPrediction(version, label, score)
+        for one in suggestions
+        if one.status is SuggestionStatus.PENDING
+        for version, label, _, score in one.evidence
+        if version not in seen_by
+    }
 
 
 async def _raw(

@@ -95,11 +95,14 @@ async def compare(
     count = last - first + 1
     stride = 1.0 if sample is None else max(1.0, count / sample)
     bands = _bands(before, after)
+    telling = {
+        version: sorted({*rules, *after.telling[version]}) for version, rules in before.telling.items()
+    }
     tallies: dict[int, _Tally] = {}
     looked = images = 0
     squares = [0, 0]
     for ids in _chunks(first, count, stride):
-        read = await store.read(lambda tx, ids=ids: remaps.read(tx, ids))  # type: ignore[misc]
+        read = await store.read(lambda tx, ids=ids: remaps.read(tx, ids, telling=telling))  # type: ignore[misc]
         found = await asyncio.to_thread(_differing, before, after, bands, read)
         for one in found:
             squares[0] += len(one.added) ** 2

@@ -1,4 +1,4 @@
-"""`tagdesk thresholds` and `tagdesk models priority`, as an engineer at a terminal meets it."""
+"""`tagdesk thresholds`, `tagdesk models priority` and `raw`, as an engineer at a terminal meets it."""
 
 import json
 
@@ -79,3 +79,25 @@ def test_priorities_are_looked_at_said_and_taken_back(installation: Settings) ->
     assert tagdesk("models", "priority", "set", "wd14").exit_code == 2
     nobody = tagdesk("models", "priority", "set", "wd14", "--tag", "nobody")
     assert "no tag is called 'nobody'" in str(nobody.exception)
+
+
+def test_raw_predictions_are_listed_and_their_policy_is_said(installation: Settings) -> None:
+    with_store(installation, lambda store: register_folder(store, installation, *MODELS[0]))
+
+    def raw(*arguments: str, expected: int = 0) -> str:
+        answer = tagdesk("models", "raw", *arguments)
+        assert answer.exit_code == expected, (answer.output, answer.exception)
+        return answer.output
+
+    assert "wd14" in raw()
+    (shown,) = json.loads(raw("list", "--json"))["versions"]
+    assert (shown["policy"], shown["bytes"]) == ("keep", 0)
+    assert "is active" in str(tagdesk("models", "raw", "keep", *WD14, "--drop", "-y").exception)
+    # When nobody says yes, nothing changes
+    asked = raw("keep", *WD14, "--newest", "10", "--force", expected=1)
+    assert "wd14 1 is active" in asked
+    assert "by force" not in raw("list")
+    forced = raw("keep", *WD14, "--newest", "10", "--force", "--yes")
+    assert "of the newest 10 images, by force" in forced
+    assert "all; there are" in raw("keep", *WD14)
+    assert "either --newest or --drop" in raw("keep", *WD14, "--newest", "1", "--drop", expected=2)

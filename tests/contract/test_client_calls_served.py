@@ -17,6 +17,7 @@ from orchestrator.records import (
     FloorWord,
     LabelCategory,
     MappingAction,
+    RawPolicy,
     Role,
     TagType,
 )
@@ -38,6 +39,7 @@ from orchestrator.wire.requests import (
     ReviewRequest,
     SuggestionsQuery,
 )
+from orchestrator.wire.retention import RetentionRequest
 from orchestrator.wire.tags import EligibilityChange, NewTagRequest, TagEditRequest, TagList
 from orchestrator.wire.thresholds import FloorItem, FloorsChange, PreviewRequest, RollBackRequest
 
@@ -187,6 +189,10 @@ async def calls(client: Client, served: Installation) -> Mapping[str, Callable[[
         "previewPriorities": lambda: client.preview_priorities(PrioritiesPreview(rules=(first,))),
         "rollBackPriorities": lambda: client.roll_back_priorities(PrioritiesRollBack(back_to=0)),
         "listPriorityChanges": client.list_priority_changes,
+        "listRawPredictions": client.list_raw_predictions,
+        "setRawRetention": lambda: client.set_raw_retention(
+            "wd14", 1, RetentionRequest(policy=RawPolicy.KEEP)
+        ),
         "healthLive": client.health_live,
         "healthReady": client.health_ready,
         "metrics": client.metrics,

@@ -69,6 +69,7 @@ ON_THE_BOARD = {
     "previewPriorities": {E, A},
     "rollBackPriorities": {E, A},
     "listPriorityChanges": {E, A},
+    "listRawPredictions": {E, A},
 }
 ON_MAPPINGS = {"removeMapping": {E, A}}
 ON_LEASES: Mapping[str, Mapping[str, set[Role]]] = {
@@ -99,6 +100,7 @@ ON_MODELS: Mapping[str, tuple[str, int]] = {
     "setThresholds": ("wd14", 1),
     "previewThresholds": ("wd14", 1),
     "rollBackThresholds": ("wd14", 1),
+    "setRawRetention": ("wd14", 1),
 }
 """What each is tried on: nothing that the other tests need goes out of use."""
 
@@ -205,6 +207,8 @@ def call(
             more["json"] = {"floors": [{"category": "general", "floor": "default"}]}
         case "setPriorities" | "previewPriorities":
             more["json"] = {"rules": [{"type": "artist", "models": ["wd14"]}]}
+        case "setRawRetention":
+            more["json"] = {"policy": "keep"}
         case "rollBackThresholds" | "rollBackPriorities":
             more["json"] = {"back_to": 0}
         case "analyze":
