@@ -16,6 +16,7 @@ from orchestrator.cli import backfill, images, models, people, remap, review, th
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.looking import analyze
 from orchestrator.cli.session import connect_settings, with_settings
+from orchestrator.demo.rollout import Rollout
 from orchestrator.demo.run import Demo
 from orchestrator.errors import TagdeskError
 from orchestrator.local import commands as local
@@ -23,6 +24,7 @@ from orchestrator.local.errors import LocalStackError
 from orchestrator.local.instance import checkout
 from orchestrator.local.stack import Stack
 from orchestrator.settings import Settings, load_settings
+from orchestrator.store.unit_of_work import Store
 
 app = typer.Typer(
     name="tagdesk",
@@ -79,6 +81,27 @@ def demo(
     stack.up()
     os.environ.update(stack.environment())
     asyncio.run(Demo(stack, load_settings(), Console()).run(pictures))
+
+
+@app.command("demo-rollout")
+def demo_rollout() -> None:
+    """See a worse version refused and a better one promoted, on the demo's board.
+
+    A simulated reviewer decides on what is pending there first. Needs a demo that runs (`tagdesk demo`), and
+    takes about a minute.
+    """
+    stack = Stack.of(report=lambda text: typer.echo(f"  {text}"))
+    os.environ.update(stack.environment())
+
+    async def tell() -> None:
+        settings = load_settings()
+        store = await Store.connect(settings)
+        try:
+            await Rollout(stack, settings, store, Console()).tell()
+        finally:
+            await store.close()
+
+    asyncio.run(tell())
 
 
 def main() -> None:

@@ -18,15 +18,19 @@ Progress = Callable[[int], None]
 
 def draw(folder: Path, count: int, progress: Progress) -> list[PortraitFile]:
     """Return `count` portraits in `folder`, drawing them unless an earlier run did."""
-    record = folder / _RECORD
-    if record.exists():
-        known = [_from_json(folder, item) for item in json.loads(record.read_text())]
-        if len(known) == count and all(portrait.path.exists() for portrait in known):
-            progress(count)
-            return known
+    known = drawn(folder)
+    if len(known) == count and all(portrait.path.exists() for portrait in known):
+        progress(count)
+        return known
     portraits = write_portraits(folder, count, progress=progress)
-    record.write_text(json.dumps([_to_json(portrait) for portrait in portraits]))
+    (folder / _RECORD).write_text(json.dumps([_to_json(portrait) for portrait in portraits]))
     return portraits
+
+
+def drawn(folder: Path) -> list[PortraitFile]:
+    """Return the portraits that `draw` left in `folder`, in their order; none where it never did."""
+    record = folder / _RECORD
+    return [_from_json(folder, item) for item in json.loads(record.read_text())] if record.exists() else []
 
 
 async def register(

@@ -31,6 +31,7 @@ from orchestrator.store.transaction import DuplicateKey, MissingParent, Row, Tra
 
 __all__ = [
     "NewImage",
+    "by_external_ids",
     "claim",
     "counts_by_state",
     "due_for_sweep",
@@ -115,7 +116,7 @@ async def register_many(tx: Transaction, rows: Sequence[NewImage]) -> list[Regis
     Raises InvalidInput when an uploader does not exist.
     """
     wanted = sorted({row.external_id for row in rows if row.external_id is not None})
-    known = await _by_external_ids(tx, wanted)
+    known = await by_external_ids(tx, wanted)
     fresh = [row for row in rows if row.external_id is None or row.external_id not in known]
     try:
         # A duplicate keeps the existing row as it is: the id is set to itself only to name it.
@@ -145,10 +146,11 @@ async def register_many(tx: Transaction, rows: Sequence[NewImage]) -> list[Regis
 async def _by_external_id(tx: Transaction, external_id: int | None) -> RegisteredImage | None:
     if external_id is None:
         return None
-    return (await _by_external_ids(tx, [external_id])).get(external_id)
+    return (await by_external_ids(tx, [external_id])).get(external_id)
 
 
-async def _by_external_ids(tx: Transaction, external_ids: Sequence[int]) -> dict[int, RegisteredImage]:
+async def by_external_ids(tx: Transaction, external_ids: Sequence[int]) -> dict[int, RegisteredImage]:
+    """Return the images that these external ids name; ids that name none are left out."""
     if not external_ids:
         return {}
     rows = await tx.fetch_all(
