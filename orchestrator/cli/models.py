@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -120,7 +121,8 @@ def list_(
         listed = [asdict(row) | {"shadow": _as_dict(shadowed.get(row.id))} for row in rows]
         typer.echo(json.dumps(listed, indent=2, default=str))
         return
-    table = Table("model", "version", "state", "loaded", "speaks", "shadow", "sha256", "registered")
+    headers = ("model", "version", "state", "loaded", "speaks", "registered", "as a shadow")
+    table = Table(*headers, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(
             row.name,
@@ -128,9 +130,8 @@ def list_(
             row.state,
             "yes" if row.loaded else "no",
             row.vocabulary,
-            shadow_words(shadowed.get(row.id), row),
-            row.sha256[:8],
             f"{row.created_at:%Y-%m-%d}",
+            shadow_words(shadowed.get(row.id), row),
         )
     Console().print(table)
 

@@ -63,4 +63,9 @@ def show_published(published: Published) -> None:
         show_report(published.report)
     typer.echo(f"{model.name} {model.version} is {model.state}: {len(model.labels)} labels")
     if model.state == "staged":
-        typer.echo(f"use it with: tagdesk models promote {model.name} {model.version}")
+        typer.echo(
+            f"beside the active one, without a say: tagdesk models shadow {model.name} {model.version}"
+        )
+        typer.echo(
+            f"and then, or as the first of its name: tagdesk models promote {model.name} {model.version}"
+        )
