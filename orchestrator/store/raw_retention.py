@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.records import RawPolicy, VersionState
-from orchestrator.store import verdicts
 from orchestrator.store.transaction import Row, Transaction
 
 ROW_BYTES = 30
@@ -127,8 +126,10 @@ async def step(tx: Transaction, found: Retention, *, limit: int) -> Chunk:
         await _end_pass(tx, found)
         return Chunk(0, 0, ended=True)
     to = ids[limit - 1] if len(ids) > limit else seen[-1]
-    # As workers do: images first, then the version's row. What was found before may be so no longer.
-    await verdicts.lock_images(tx, ids[:limit])
+    # As workers do: images first, then the version's row; the rules' stamp, which promotions take after that
+    # row, is not needed here. What was found before may be so no longer.
+    if ids:
+        await tx.fetch_rows("SELECT id FROM images WHERE id IN :ids ORDER BY id FOR UPDATE", ids=ids[:limit])
     await tx.fetch_rows(
         "SELECT id FROM model_versions WHERE id = :id LOCK IN SHARE MODE", id=found.model_version_id
     )

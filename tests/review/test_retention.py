@@ -22,7 +22,7 @@ from orchestrator.registry import retention
 from orchestrator.remap.plan import read_plan
 from orchestrator.remapper import Remapper
 from orchestrator.review.eligibility import set_eligibility
-from orchestrator.store import audit, models, raw_retention, thresholds
+from orchestrator.store import audit, consistency, models, raw_retention, thresholds
 from orchestrator.store.raw_retention import Retention, Stored
 from orchestrator.store.rule_changes import Author
 from orchestrator.store.transaction import Transaction
@@ -118,6 +118,7 @@ async def test_what_a_newer_version_has_looked_at_goes_and_the_rest_stays(
     # And no suggestion changes, for none went by them
     assert (await remap(board, remapper)).changes.images == 0
     assert await stored(board) == before
+    assert await board.store.read(consistency.violations) == ()
     # The next pass comes after a pause only
     assert await pruner.work() == 0
 
