@@ -94,21 +94,21 @@ def _paired(rows: NDArray[np.int64], amounts: NDArray[np.int64], judged: int, dr
     total = (amounts @ rows).astype(np.float64)
     drawn = _drawn(rows, amounts, judged, draws) if judged >= MIN_IMAGES else None
 
-    def estimate(measure: Callable[[Floats], Floats]) -> Estimate | None:
-        value = float(measure(total))
-        if np.isnan(value):
-            return None
-        return Estimate(value) if drawn is None else Estimate(value, *_interval(measure(drawn)))
+    def difference() -> Estimate | None:
+        return _estimate(total, drawn, lambda counts: f1(counts, 1) - f1(counts, 0))
+
+    def share(measure: Callable[[Floats], Floats]) -> Estimate | None:
+        return _without_exception(_estimate(total, drawn, measure), judged)
 
     def quality(side: int) -> Quality:
         return Quality(
-            precision=estimate(lambda counts: precision(counts, side)),
-            recall=estimate(lambda counts: recall(counts, side)),
-            unprompted=estimate(lambda counts: unprompted(counts, side)),
-            f1=estimate(lambda counts: f1(counts, side)),
+            precision=share(lambda counts: precision(counts, side)),
+            recall=share(lambda counts: recall(counts, side)),
+            unprompted=share(lambda counts: unprompted(counts, side)),
+            f1=share(lambda counts: f1(counts, side)),
         )
 
-    return Paired(judged, quality(0), quality(1), estimate(lambda counts: f1(counts, 1) - f1(counts, 0)))
+    return Paired(judged, quality(0), quality(1), difference())
 
 
 def precision(counts: Floats, side: int) -> Floats:
@@ -161,6 +161,24 @@ def _drawn(rows: NDArray[np.int64], amounts: NDArray[np.int64], judged: int, dra
         for start in range(0, draws, together)
     ]
     return np.concatenate(parts).astype(np.float64)
+
+
+def _estimate(total: Floats, drawn: Floats | None, measure: Callable[[Floats], Floats]) -> Estimate | None:
+    value = float(measure(total))
+    if np.isnan(value):
+        return None
+    return Estimate(value) if drawn is None else Estimate(value, *_interval(measure(drawn)))
+
+
+def _without_exception(share: Estimate | None, judged: int) -> Estimate | None:
+    """Return a share; one of 0 or 1 with the interval that so many images without an exception allow.
+
+    However often they are drawn, there is none among them, and the interval would have no width.
+    """
+    if share is None or share.low != share.high or share.value not in (0.0, 1.0) or share.low is None:
+        return share
+    room = 1 - ((1 - CONFIDENCE) / 2) ** (1 / judged)
+    return Estimate(1.0, 1 - room, 1.0) if share.value else Estimate(0.0, 0.0, room)
 
 
 def _interval(drawn: Floats) -> tuple[float, float] | tuple[None, None]:

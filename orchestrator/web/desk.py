@@ -10,8 +10,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from orchestrator import accounts
 from orchestrator.settings import Settings
-from orchestrator.web import pages, reviewing, signing_in, words
+from orchestrator.web import comparing, pages, reviewing, signing_in, words
 from orchestrator.web.sessions import Sessions
 from orchestrator.web.visit import DESK, Endpoint, Handler, error_page
 
@@ -33,6 +34,7 @@ class Desk:
             lstrip_blocks=True,
         )
         self._pages.filters.update(words.FILTERS)
+        self._pages.globals["may"] = accounts.may
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes of the desk."""
@@ -49,6 +51,9 @@ class Desk:
             self._route(f"{image}/review", reviewing.decide, "POST"),
             self._route(f"{image}/undo", reviewing.take_back, "POST"),
             self._route(f"{image}/generate", reviewing.generate, "POST"),
+            self._route(f"{DESK}/models", comparing.versions, "GET"),
+            self._route(f"{DESK}/models/{{name}}/compare/{{m}}/{{n}}", comparing.compare, "GET"),
+            self._route(f"{DESK}/models/images/{{image_id}}/preview", comparing.preview, "GET"),
         ]
 
     def not_served(self, request: Request, error: HTTPException) -> Response:

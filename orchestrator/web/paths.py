@@ -66,6 +66,14 @@ def model_version(request: Request) -> tuple[str, int]:
     return name, number
 
 
+def compared_versions(request: Request) -> tuple[str, int, int]:
+    """Return the model's name and two versions' numbers. Raises NotFound for what can be neither."""
+    numbers = [_number(request, one, LARGEST_VERSION) for one in ("m", "n")]
+    if numbers[0] is None or numbers[1] is None:
+        raise NotFound("this is no model version", code="version_not_found")
+    return model_name(request), numbers[0], numbers[1]
+
+
 def model_name(request: Request) -> str:
     """Return the model's name. Raises NotFound for what can be none."""
     name = str(request.path_params["name"])

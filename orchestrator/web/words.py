@@ -49,7 +49,7 @@ def ago(moment: datetime, now: datetime | None = None) -> str:
 
 def several(amount: int, noun: str) -> str:
     """Return an amount with its noun in the right number."""
-    return f"{amount} {noun}{'' if amount == 1 else 's'}"
+    return f"{amount:,} {noun}{'' if amount == 1 else 's'}"
 
 
 def what_happened(result: VerdictResult, title: str) -> str:
@@ -110,4 +110,26 @@ def undone(results: Sequence[UndoResult], titles: Mapping[int, str]) -> str:
     return " ".join(said)
 
 
-FILTERS: Mapping[str, Callable[..., str]] = {"percent": percent, "ago": ago, "several": several}
+def whole(amount: int) -> str:
+    """Return a whole number with its thousands told apart."""
+    return f"{amount:,}"
+
+
+def decimal(value: float, signed: bool = False) -> str:
+    """Return a number with three places; `signed`: with its sign in any case."""
+    return f"{value:+.3f}".replace("-", "−") if signed else f"{value:.3f}"
+
+
+def per_cent(share: float) -> str:
+    """Return a share of 0 … 1 in per cent, with one place."""
+    return f"{share * 100:.1f} %"
+
+
+FILTERS: Mapping[str, Callable[..., str]] = {
+    "percent": percent,
+    "ago": ago,
+    "several": several,
+    "whole": whole,
+    "decimal": decimal,
+    "per_cent": per_cent,
+}

@@ -59,6 +59,15 @@ def test_what_nothing_was_said_of_has_no_number() -> None:
     assert only_rejected.n.f1 is None
 
 
+def test_a_share_without_exception_is_not_certain() -> None:
+    """Given 40 images on which N is always right and M never, then that is no proof of it."""
+    found = paired({row(cell(Kind.APPROVED, False, True)): 40})
+    assert found.n.recall is not None
+    assert found.m.recall is not None
+    assert (found.n.recall.high, found.m.recall.low) == (1.0, 0.0)
+    assert found.n.recall.low == pytest.approx(1 - found.m.recall.high) == pytest.approx(0.912, abs=0.001)
+
+
 rows = st.dictionaries(
     st.lists(st.integers(0, 2), min_size=CELLS, max_size=CELLS).map(tuple).filter(any),
     st.integers(1, 40),

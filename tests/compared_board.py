@@ -40,6 +40,11 @@ class ComparedBoard:
         """Store an image with what both versions scored, by label, in ten-thousandths; returns its id. What
         the first one says is suggested."""
         image_id = await self.board.suggested(m)
+        await self.look_again(image_id, n)
+        return image_id
+
+    async def look_again(self, image_id: int, n: Scores) -> None:
+        """Store what version 2 scored on an image."""
 
         async def work(tx: Transaction) -> None:
             await tx.insert_many("analyses", ("image_id", "model_version_id"), [(image_id, self.second)])
@@ -50,7 +55,6 @@ class ComparedBoard:
             )
 
         await self.board.store.write(work)
-        return image_id
 
     async def approve(self, image_id: int, title: str) -> None:
         await self._decide(image_id, title, Decision.APPROVE, None)
