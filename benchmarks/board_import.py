@@ -19,7 +19,6 @@ from orchestrator.local.instance import Instance
 from orchestrator.local.mariadb import BUFFER_POOL
 from orchestrator.local.parts import SERVICES
 from orchestrator.local.stack import Stack
-from orchestrator.remapper import read_plan
 from orchestrator.store.import_runs import Counts
 from orchestrator.store.unit_of_work import Store
 
@@ -90,9 +89,11 @@ async def _import(
     store: Store, own: OwnBoard, files: dict[Kind, Path]
 ) -> tuple[dict[Kind, float], dict[Kind, float], dict[Kind, Counts]]:
     """Return seconds of importing and of checking by kind, and what became of the rows."""
-    seconds, checking, counts = {}, {}, {}
+    seconds: dict[Kind, float] = {}
+    checking: dict[Kind, float] = {}
+    counts: dict[Kind, Counts] = {}
     for kind in Kind:
-        work = BoardImport(store, own.settings, {kind: files[kind]}, lambda: read_plan(store, own.settings))
+        work = BoardImport(store, own.settings, {kind: files[kind]})
         start = time.perf_counter()
         checked = await work.check()
         middle = time.perf_counter()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from orchestrator.board_import.files import Kind, Value, Values
@@ -67,8 +67,7 @@ class ImageRow:
     eligibility: Eligibility | None
 
 
-@dataclass(frozen=True, slots=True)
-class LinkRow:
+class LinkRow(NamedTuple):  # as `Row`
     """A tag on an image, all by external ids. `by`: who put it there, if that is known."""
 
     line: int

@@ -6,7 +6,7 @@ what is there already is found and left alone.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -29,6 +29,7 @@ from orchestrator.board_import.writing import (
 )
 from orchestrator.errors import Conflict, StoreUnavailable
 from orchestrator.records import Tag, User
+from orchestrator.remap.plan import read_plan
 from orchestrator.review.tag_edits import bring_in_line
 from orchestrator.settings import Settings
 from orchestrator.store import audit, import_runs, rules_version, tags
@@ -43,8 +44,6 @@ from orchestrator.tagging.plan import TaggingPlan
 _TRIES = 5
 REJECTS = ".rejects.jsonl"
 COMMAND = "the board import"
-
-ReadPlan = Callable[[], Awaitable[TaggingPlan]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +67,18 @@ class Options:
 
 
 class BoardImport:
-    """One import of some files. `read_plan`: the rules of now, for images that are shown again."""
+    """One import of some files."""
 
     def __init__(
         self,
         store: Store,
         settings: Settings,
         files: Mapping[Kind, Path],
-        read_plan: ReadPlan,
         options: Options | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
         self._files = files
-        self._read_plan = read_plan
         self._options = options or Options()
         self._parser = Parser(settings.image_roots)
 
@@ -194,7 +191,7 @@ class BoardImport:
 
     async def _import_chunks(self, file: Checked, counts: Counts) -> Counts:
         chunks = self._chunks(file, skip=counts.rows)
-        writer = _Writer(self._store, self._options, self._read_plan, file)
+        writer = _Writer(self._store, self._settings, self._options, file)
         upcoming = asyncio.create_task(asyncio.to_thread(next, chunks, None))
         try:
             while chunk := await upcoming:
@@ -229,10 +226,10 @@ class BoardImport:
 class _Writer:
     """Writes chunks of one file."""
 
-    def __init__(self, store: Store, options: Options, read_plan: ReadPlan, file: Checked) -> None:
+    def __init__(self, store: Store, settings: Settings, options: Options, file: Checked) -> None:
         self._store = store
         self._options = options
-        self._read_plan = read_plan
+        self._settings = settings
         self._file = file
         self._users: dict[int, User] | None = None
         self._tags: BoardTags | None = None
@@ -254,7 +251,7 @@ class _Writer:
                     or self._file.kind is not Kind.IMAGES
                 ):
                     raise
-                self._plan = await self._read_plan()
+                self._plan = await read_plan(self._store, self._settings)
             except DuplicateKey as error:
                 # Somebody registers the same at this moment; it is there when we look again.
                 if self._file.kind is Kind.USERS:
@@ -268,8 +265,9 @@ class _Writer:
             self._tags = await self._store.read(read_tags)
 
     async def _store_rows(self, tx: Transaction, chunk: Sequence[AnyRow | None]) -> Stored:
-        found = await self._store_good(tx, [row for row in chunk if row is not None])
-        taken = _place_behind(chunk, found.rows)
+        good = [row for row in chunk if row is not None]
+        found = await self._store_good(tx, good)
+        taken = len(chunk) if found.rows == len(good) else _place_behind(chunk, found.rows)
         counts = found.counts + Counts(refused=taken - found.rows)
         await import_runs.advance(tx, self._file.kind, self._file.sha256, counts)
         return Stored(taken, counts)

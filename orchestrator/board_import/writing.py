@@ -4,7 +4,7 @@ A chunk may be cut: people wait for what a transaction locks, so one with much t
 first rows, and says how many.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -194,8 +194,8 @@ async def store_links(
     deltas = Deltas()
     fresh = await _unlinked(tx, plain, names)
     await stored.add_links(tx, fresh)
-    for _, tag_id in fresh:
-        deltas.links(tag_id, +1)
+    for tag_id, links in Counter(tag_id for _, tag_id in fresh).items():
+        deltas.links(tag_id, links)
     added = len(fresh)
     for image_id, wanted in sorted(exact.items()):
         by_user: defaultdict[int | None, list[int]] = defaultdict(list)
@@ -221,6 +221,8 @@ async def store_links(
 
 def _first(rows: Sequence[LinkRow], ids: Mapping[int, int], asked: frozenset[int]) -> Sequence[LinkRow]:
     """Return the first rows, as many as have DECIDED_TOGETHER images about which people are asked."""
+    if len(asked) <= DECIDED_TOGETHER:
+        return rows
     seen: set[int] = set()
     for place, row in enumerate(rows):
         image_id = ids.get(row.image)

@@ -26,7 +26,6 @@ from orchestrator.board_import.files import Kind
 from orchestrator.board_import.service import REJECTS, BoardImport, Options, Watch
 from orchestrator.cli.session import with_settings
 from orchestrator.errors import InvalidInput, NotFound
-from orchestrator.remapper import read_plan
 from orchestrator.settings import Settings
 from orchestrator.store.import_runs import Counts
 from orchestrator.store.unit_of_work import Store
@@ -160,7 +159,6 @@ class _Command:
                 store,
                 settings,
                 self._files,
-                lambda: read_plan(store, settings),
                 Options(skip_bad=self._skip_bad, actor=actor, watch=watch),
             )
             self.checked = await work.check()

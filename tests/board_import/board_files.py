@@ -11,7 +11,6 @@ from pathlib import Path
 from orchestrator.board_import.checking import Checked
 from orchestrator.board_import.files import Kind
 from orchestrator.board_import.service import BoardImport, Options
-from orchestrator.remapper import read_plan
 from orchestrator.settings import Settings
 from orchestrator.store import consistency, tags
 from orchestrator.store.import_runs import Counts
@@ -110,9 +109,7 @@ class Files:
             self.write(kind, rows, suffix)
 
     def work(self, options: Options | None = None) -> BoardImport:
-        return BoardImport(
-            self.store, self.settings, self.paths, lambda: read_plan(self.store, self.settings), options
-        )
+        return BoardImport(self.store, self.settings, self.paths, options)
 
     async def check(self) -> dict[Kind, Checked]:
         return await self.work().check()
