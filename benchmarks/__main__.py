@@ -7,6 +7,7 @@ import typer
 
 from benchmarks.backfill_killed import backfill_killed
 from benchmarks.backfill_live import backfill_live
+from benchmarks.board_import import board_import
 from benchmarks.model_rollout import model_rollout
 from benchmarks.pipeline import pipeline
 from benchmarks.queue_scale import queue_scale
@@ -80,6 +81,14 @@ def backfill_killed_(
 ) -> None:
     """Whether a large backfill ends as if nothing had happened, with everything killed once meanwhile."""
     asyncio.run(backfill_killed(images)).show()
+
+
+@app.command("board_import")
+def board_import_(
+    links: Annotated[int, typer.Option(min=1_000, help="How many links the board has, about.")] = 1_000_000,
+) -> None:
+    """How many rows a second a board's own files come in with."""
+    asyncio.run(board_import(links)).show()
 
 
 @app.command("queue_scale")

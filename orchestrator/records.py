@@ -53,12 +53,14 @@ class SourceKind(StrEnum):
 
 
 class ImageState(StrEnum):
-    """Where an image stands in the pipeline; the database row is the truth."""
+    """Where an image stands in the pipeline; the database row is the truth. IMPORTED: outside of it, until
+    somebody asks for an analysis."""
 
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    IMPORTED = "imported"
 
 
 class Eligibility(StrEnum):

@@ -9,7 +9,7 @@ from orchestrator.records import ImageState
 from orchestrator.store.backfills import ImageFilter
 
 CONDITIONS = {
-    "state": "queued, done or failed; more than one by commas",
+    "state": "queued, done, failed or imported; more than one by commas",
     "failure": "failed for this reason, as `tagdesk images failures` shows it; more by commas",
     "uploader": "a user's name",
     "uploaded_since": "a day in UTC, 2026-01-31, or a moment, 2026-01-31T12:00",

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from mapping_tools.commands import commands as mapping_commands
-from orchestrator.cli import backfill, images, models, people, remap, review, thresholds
+from orchestrator.cli import backfill, board, images, models, people, remap, review, thresholds
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.looking import analyze
 from orchestrator.cli.session import connect_settings, with_settings
@@ -44,6 +44,7 @@ app = typer.Typer(
 app.registered_commands += local.app.registered_commands
 app.command()(analyze)
 app.command()(doctor)
+app.add_typer(board.app, name="board")
 app.add_typer(images.app, name="images")
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(remap.app, name="remap")

@@ -65,15 +65,16 @@ async def set_eligibility(
             raise NotFound(f"no image has the id {image_id}", code="image_not_found")
         request = Keyed(actor, idempotency_key, ("eligibility", image_id, eligibility))
         return await once(
-            tx, request, EligibilityOutcome, lambda: _set(tx, actor, image_id, eligibility, plan)
+            tx, request, EligibilityOutcome, lambda: change(tx, actor, image_id, eligibility, plan)
         )
 
     return await store.write(work)
 
 
-async def _set(
+async def change(
     tx: Transaction, actor: User, image_id: int, eligibility: Eligibility, plan: TaggingPlan
 ) -> EligibilityOutcome:
+    """Store what the board says of an image whose row is locked; see `set_eligibility`."""
     before = await stored.get(tx, image_id)
     deltas = counters.Deltas()
     removed = restored = 0

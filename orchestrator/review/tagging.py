@@ -90,14 +90,34 @@ async def change_tags(
             raise NotFound(f"no image has the id {image_id}", code="image_not_found")
         require_review(actor, locked.uploaders[image_id])
         parts = ("tags", image_id, change, sorted(set(names.ids)), sorted(set(names.external_ids)))
-        return await once(
+        deltas = Deltas()
+        outcome = await once(
             tx,
             Keyed(actor, idempotency_key, parts),
             TaggingOutcome,
-            lambda: _Tagging(tx, actor, locked, image_id).run(change, names),
+            lambda: apply(tx, actor, locked, image_id, change=change, names=names, deltas=deltas),
         )
+        await deltas.apply(tx)
+        return outcome
 
     return await store.write(work)
+
+
+async def apply(
+    tx: Transaction,
+    actor: User,
+    locked: LockedImages,
+    image_id: int,
+    *,
+    change: TagChange,
+    names: TagNames,
+    deltas: Deltas,
+) -> TaggingOutcome:
+    """Change the tags of one of the locked images; what is to be counted is added to `deltas`.
+
+    Raises InvalidInput (`unknown_tag`).
+    """
+    return await _Tagging(tx, actor, locked, image_id, deltas).run(change, names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +128,7 @@ class _Tagging:
     actor: User
     locked: LockedImages
     image_id: int
+    deltas: Deltas
 
     async def run(self, change: TagChange, names: TagNames) -> TaggingOutcome:
         """Change links, then rows, log, event and counters."""
@@ -135,7 +156,7 @@ class _Tagging:
         batch_id = await self._write(entries)
         if added or removed:
             await self._tell(batch_id, added, removed, entries)
-        await self._count(added, removed, [*implied, *cleared])
+        self._count(added, removed, [*implied, *cleared])
         return TaggingOutcome(
             image_id=self.image_id,
             batch_id=batch_id,
@@ -227,15 +248,13 @@ class _Tagging:
         }
         await outbox.add(self.tx, TAGS_CHANGED, told)
 
-    async def _count(self, added: set[int], removed: Sequence[Tag], decided: Sequence[LogEntry]) -> None:
-        deltas = Deltas()
+    def _count(self, added: set[int], removed: Sequence[Tag], decided: Sequence[LogEntry]) -> None:
         for entry in decided:
-            deltas.pending(entry.row.tag.id, entry.row.confidence, -1)
+            self.deltas.pending(entry.row.tag.id, entry.row.confidence, -1)
         for tag_id in added:
-            deltas.links(tag_id, +1)
+            self.deltas.links(tag_id, +1)
         for tag in removed:
-            deltas.links(tag.id, -1)
-        await deltas.apply(self.tx)
+            self.deltas.links(tag.id, -1)
 
 
 def _unlinking(row: JudgedRow) -> LogEntry:

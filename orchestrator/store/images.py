@@ -4,6 +4,7 @@ queued ─claim─► running ─┬─ suggestions.persist ─► done ─reque
                          ├─ finish_failed ───────► failed ─requeue─► queued
                          ├─ release_for_retry ───► queued (not before a moment)
                          └─ let_go ──────────────► queued
+imported ─requeue─► queued
 
 A claim is a token: whoever finishes must still hold it, so a worker that was thought dead changes nothing.
 All moments are the database's own clock.
@@ -89,7 +90,7 @@ async def register(
         )
     known = await _by_external_id(tx, external_id)
     if known is not None:
-        return known
+        return await _wanted(tx, known, priority)
     try:
         image_id = await tx.insert(
             "images",
@@ -108,6 +109,14 @@ async def register(
     except MissingParent as error:
         raise InvalidInput(f"no user has the id {uploader_id}", code="unknown_user") from error
     return RegisteredImage(id=image_id, state=ImageState.QUEUED, created=True)
+
+
+async def _wanted(tx: Transaction, known: RegisteredImage, priority: Priority) -> RegisteredImage:
+    """Let a registration stand for the wish to have an image analysed that was only imported."""
+    if known.state is not ImageState.IMPORTED:
+        return known
+    await requeue(tx, known.id, explicit=False, priority=priority)
+    return RegisteredImage(known.id, ImageState.QUEUED, created=False)
 
 
 async def register_many(tx: Transaction, rows: Sequence[NewImage]) -> list[RegisteredImage]:
@@ -310,7 +319,7 @@ async def requeue(
 
 
 async def requeue_many(tx: Transaction, image_ids: Collection[int], priority: Priority) -> list[int]:
-    """Queue images that have ended for another analysis; returns those that need a message.
+    """Queue images that have ended or were only imported; returns those that need a message.
 
     An image that is queued stays as it is, whoever waits for it; it needs a message if it had none. One that
     is running is left alone. Rows are locked in id order.
@@ -321,7 +330,7 @@ async def requeue_many(tx: Transaction, image_ids: Collection[int], priority: Pr
         "SELECT id, state, enqueued_at FROM images WHERE id IN :ids ORDER BY id FOR UPDATE",
         ids=sorted(image_ids),
     )
-    ended = [row[0] for row in rows if row[1] in (ImageState.DONE, ImageState.FAILED)]
+    ended = [row[0] for row in rows if row[1] not in (ImageState.QUEUED, ImageState.RUNNING)]
     if ended:
         await tx.execute(
             """

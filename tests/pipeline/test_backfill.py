@@ -91,7 +91,7 @@ def town(world: World, resources: Resources) -> Town:
         ([], "say which"),
         (["all", "state=done"], "no condition"),
         (["everything"], "no condition"),
-        (["state=asleep"], "queued, done or failed"),
+        (["state=asleep"], "queued, done, failed or imported"),
         (["state="], "no condition"),
         (["state=done", "state=failed"], "twice"),
         (["ids=9-3"], "from … to"),

@@ -281,6 +281,7 @@ async def test_the_backlog_is_counted_by_state_and_age(board: SmallBoard) -> Non
         ImageState.RUNNING: 0,
         ImageState.DONE: 1,
         ImageState.FAILED: 0,
+        ImageState.IMPORTED: 0,
     }
     assert age is not None
     assert 100 <= age < 130
