@@ -86,6 +86,7 @@ class Checker:
         self._every_problem = every_problem
         self._progress = progress
         self._known = _Known()
+        self._names: dict[bytes, int | None] = {}
 
     async def check(self, files: Mapping[Kind, Path]) -> dict[Kind, Checked]:
         """Check files. Raises BadBoardFile when one cannot be read."""
@@ -93,6 +94,7 @@ class Checker:
         self._known.tags = {tag.external_id for tag in known if tag.external_id is not None}
         users = await self._store.read(stored.known_users)
         self._known.users = {user.external_id for user in users if user.external_id is not None}
+        self._names = {user.folded: user.external_id for user in users}
         found: dict[Kind, Checked] = {}
         for kind in Kind:
             if kind in files:
@@ -139,9 +141,6 @@ class Checker:
 
     async def _users(self, checked: Checked, rows: Sequence[AnyRow]) -> None:
         good = [row for row in rows if isinstance(row, UserRow)]
-        if not hasattr(self, "_names"):
-            users = await self._store.read(stored.known_users)
-            self._names = {user.folded: user.external_id for user in users}
         folded = await self._store.read(lambda tx: stored.folded(tx, [row.name for row in good]))
         for row, name in zip(good, folded, strict=True):
             owner = self._names.get(name)
