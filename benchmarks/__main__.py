@@ -8,6 +8,7 @@ import typer
 from benchmarks.backfill_killed import backfill_killed
 from benchmarks.backfill_live import backfill_live
 from benchmarks.board_import import board_import
+from benchmarks.guarded_promotion import guarded_promotion
 from benchmarks.model_rollout import model_rollout
 from benchmarks.pipeline import pipeline
 from benchmarks.queue_scale import queue_scale
@@ -47,6 +48,12 @@ def model_rollout_(
 ) -> None:
     """Whether clients notice that versions are published, shadowed, promoted, taken back and removed."""
     asyncio.run(model_rollout(pairs)).show()
+
+
+@app.command("guarded_promotion")
+def guarded_promotion_() -> None:
+    """Whether a deliberately worse version is refused and a better one passes, by a reviewer's verdicts."""
+    asyncio.run(guarded_promotion()).show()
 
 
 @app.command("backfill_live")

@@ -118,6 +118,9 @@ class Shadows:
         for model, share in self._running:
             if self._ended or not is_chosen(image_id, model.id, share):
                 continue
+            key = image_id, sha256, model.id
+            if any((one.image_id, one.sha256, one.model.id) == key for one in self._waiting):
+                continue
             tensor = prepared.tensors.get(model.geometry)
             if tensor is None or len(self._waiting) >= ROOM:
                 self._count(model, "dropped")
