@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from orchestrator.errors import InvalidInput
 from orchestrator.offline.parts import (
     DAMAGED,
     Outcome,
@@ -102,7 +101,7 @@ def _outcomes(header: PartHeader, arrays: dict[str, _Array]) -> Iterator[Outcome
         if not seen:
             one = next(unseen, None)
             if one is None or one.get("id") != image_id:
-                raise InvalidInput(f"image {image_id} has no outcome", code=DAMAGED)
+                raise ValueError(f"image {image_id} has no outcome")
             yield UnseenImage.model_validate(one)
             continue
         yield SeenImage(

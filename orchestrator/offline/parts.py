@@ -122,7 +122,7 @@ class Part:
 
 def damaged(detail: str) -> InvalidInput:
     """Return what is said of a part that cannot be used."""
-    return InvalidInput(detail, code=DAMAGED)
+    return InvalidInput(detail, code="bad_part")
 
 
 def part_name(shard: Shard, part: int, form: Format) -> str:
