@@ -10,7 +10,7 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.images.decoder import Decoder
 from orchestrator.images.fetch import ImageFetcher
 from orchestrator.inference.client import TritonClient
-from orchestrator.pipeline import Pipeline
+from orchestrator.pipeline.analyse import Pipeline
 from orchestrator.pulse import Pulse
 from orchestrator.records import ImageState, Priority
 from orchestrator.settings import Settings

@@ -15,10 +15,48 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 MIB = 1024 * 1024
 
 
-class Settings(BaseSettings):
-    """All settings of all processes. Durations are seconds, sizes bytes, confidences 0 … 1."""
+class PictureSettings(BaseSettings):
+    """What fetching, decoding and looking at pictures needs: no database and no queue, and a default for all.
+
+    Durations are seconds, sizes bytes, confidences 0 … 1.
+    """
 
     model_config = SettingsConfigDict(env_prefix="TAGDESK_", frozen=True, extra="ignore")
+
+    blob_dir: Path | None = Field(None, description="uploaded pictures, by SHA-256")
+    image_roots: Annotated[tuple[Path, ...], NoDecode] = ()
+    fetch_allow: Annotated[tuple[str, ...], NoDecode] = ()
+
+    raw_score_floor: float = Field(0.05, ge=0, le=1)
+
+    max_image_bytes: int = 64 * MIB
+    fetch_timeout: float = 20.0
+    decode_timeout: float = 10.0
+    decode_processes: int = Field(2, ge=1)
+    inference_timeout: float = 10.0
+    max_attempts: int = Field(5, ge=1, description="tries before a retryable error becomes a failure")
+    retry_base: float = Field(2.0, gt=0, description="the longest first delay of a counted retry; it doubles")
+
+    @field_validator("image_roots", "fetch_allow", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Comma-separated in the environment."""
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("fetch_allow")
+    @classmethod
+    def _known_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """An entry with a slash must be a CIDR; anything else is a host name."""
+        for entry in value:
+            if "/" in entry:
+                ip_network(entry)
+        return value
+
+
+class Settings(PictureSettings):
+    """All settings of all processes."""
 
     database_url: SecretStr = Field(description="mysql+asyncmy://user:password@host:port/database")
     redis_url: SecretStr = Field(description="redis://[:password@]host:port/0")
@@ -30,21 +68,11 @@ class Settings(BaseSettings):
 
     model_repository: Path = Field(description="the folder Triton serves (a copy of the tracked tree)")
     blob_dir: Path = Field(description="uploaded pictures, by SHA-256")
-    image_roots: Annotated[tuple[Path, ...], NoDecode] = ()
-    fetch_allow: Annotated[tuple[str, ...], NoDecode] = ()
 
     min_confidence_danbooru: float = Field(0.35, ge=0, le=1)
     min_confidence_custom: float = Field(0.60, ge=0, le=1)
-    raw_score_floor: float = Field(0.05, ge=0, le=1)
 
-    max_image_bytes: int = 64 * MIB
-    fetch_timeout: float = 20.0
-    decode_timeout: float = 10.0
-    decode_processes: int = Field(2, ge=1)
-    inference_timeout: float = 10.0
     database_pool: int = Field(16, ge=1)
-    max_attempts: int = Field(5, ge=1, description="tries before a retryable error becomes a failure")
-    retry_base: float = Field(2.0, gt=0, description="the longest first delay of a counted retry; it doubles")
     claim_lease: float = Field(
         15.0, gt=0, description="a claim that was not renewed for so long may be taken over"
     )
@@ -68,25 +96,13 @@ class Settings(BaseSettings):
     session_secret: SecretStr = SecretStr("")
     public_url: str | None = Field(None, description="how browsers reach the API; Origin must match")
 
-    @field_validator("image_roots", "fetch_allow", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        """Comma-separated in the environment."""
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator("fetch_allow")
-    @classmethod
-    def _known_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """An entry with a slash must be a CIDR; anything else is a host name."""
-        for entry in value:
-            if "/" in entry:
-                ip_network(entry)
-        return value
-
 
 def load_settings() -> Settings:
     """Read the settings of this process. Raises pydantic.ValidationError naming each wrong variable."""
     secrets = os.environ.get("TAGDESK_SECRETS_DIR")
     return Settings(_secrets_dir=secrets)
+
+
+def load_picture_settings() -> PictureSettings:
+    """Read what looking at pictures needs, on any host. Raises pydantic.ValidationError likewise."""
+    return PictureSettings(_secrets_dir=os.environ.get("TAGDESK_SECRETS_DIR"))

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from pydantic import TypeAdapter
 
-from orchestrator.pipeline import Analysed, NamedSuggestion
+from orchestrator.pipeline.analyse import Analysed, NamedSuggestion
 from orchestrator.records import (
     Image,
     ReviewOutcome,

@@ -15,6 +15,7 @@ from mapping_tools.commands import commands as mapping_commands
 from orchestrator.cli import backfill, board, images, models, people, remap, review, thresholds
 from orchestrator.cli.doctor import doctor
 from orchestrator.cli.looking import analyze
+from orchestrator.cli.offline import infer
 from orchestrator.cli.session import connect_settings, with_settings
 from orchestrator.demo.rollout import Rollout
 from orchestrator.demo.run import Demo
@@ -23,7 +24,7 @@ from orchestrator.local import commands as local
 from orchestrator.local.errors import LocalStackError
 from orchestrator.local.instance import checkout
 from orchestrator.local.stack import Stack
-from orchestrator.settings import Settings, load_settings
+from orchestrator.settings import PictureSettings, Settings, load_settings
 from orchestrator.store.unit_of_work import Store
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ app.registered_commands += local.app.registered_commands
 app.command()(analyze)
 app.command()(doctor)
 app.add_typer(board.app, name="board")
+app.command()(infer)
 app.add_typer(images.app, name="images")
 app.add_typer(backfill.app, name="backfill")
 app.add_typer(remap.app, name="remap")
@@ -112,7 +114,7 @@ def main() -> None:
     except (TagdeskError, LocalStackError) as error:
         _fail(str(error))
     except ValidationError as error:
-        if error.title != Settings.__name__:
+        if error.title not in (Settings.__name__, PictureSettings.__name__):
             _fail(
                 "; ".join(
                     f"{_option(item['loc'])}{item['msg'].removeprefix('Value error, ')}"

@@ -14,6 +14,7 @@ from rich.table import Table
 from orchestrator.backfill import runs
 from orchestrator.backfill.listing import read_ids
 from orchestrator.backfill.selection import CONDITIONS
+from orchestrator.cli.offline import export, ingest
 from orchestrator.cli.session import with_store
 from orchestrator.records import RunState
 from orchestrator.store import backfills
@@ -31,6 +32,8 @@ app = typer.Typer(
         "  tagdesk backfill status"
     ),
 )
+app.command()(export)
+app.command()(ingest)
 _POLL = 0.5
 _HELP = "; ".join(f"{name}={meaning}" for name, meaning in CONDITIONS.items())
 

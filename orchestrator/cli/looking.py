@@ -15,7 +15,7 @@ from rich.table import Table
 from orchestrator.cli.contact_sheet import Shown, contact_sheet
 from orchestrator.cli.session import connect_settings
 from orchestrator.errors import TagdeskError
-from orchestrator.pipeline import Analysed
+from orchestrator.pipeline.analyse import Analysed
 from orchestrator.records import ImageSource, SourceKind, as_probability
 from orchestrator.resources import Resources
 from orchestrator.settings import Settings

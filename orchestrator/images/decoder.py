@@ -27,7 +27,7 @@ from orchestrator.images.wire import (
     unpack_answer,
 )
 from orchestrator.records import Geometry, PreparedImage
-from orchestrator.settings import Settings
+from orchestrator.settings import PictureSettings
 
 MIB = 1024 * 1024
 _START_TIMEOUT = 30.0
@@ -155,7 +155,7 @@ class Decoder:
         self._closed = False
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: PictureSettings) -> Self:
         """Build the decoder that `settings` ask for."""
         return cls(
             processes=settings.decode_processes,

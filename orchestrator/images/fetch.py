@@ -18,7 +18,7 @@ from orchestrator.images.addresses import AddressPolicy, GuardedBackend, Resolve
 from orchestrator.images.blobs import read_blob
 from orchestrator.images.codes import FetchCode, UnavailableCode
 from orchestrator.records import FetchedImage, ImageSource, SourceKind
-from orchestrator.settings import Settings
+from orchestrator.settings import PictureSettings
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -49,7 +49,7 @@ class _GuardedTransport(httpx.AsyncHTTPTransport):
 class ImageFetcher:
     """Fetches pictures; belongs to the loop it is used on. Each kind of source has its own rules."""
 
-    def __init__(self, settings: Settings, *, resolver: Resolver = resolve) -> None:
+    def __init__(self, settings: PictureSettings, *, resolver: Resolver = resolve) -> None:
         """`resolver` turns names into addresses; whatever it says is checked against the policy."""
         self._max_bytes = settings.max_image_bytes
         self._timeout = settings.fetch_timeout
@@ -89,6 +89,9 @@ class ImageFetcher:
                 data = await asyncio.to_thread(read_file, source.location, self._roots, self._max_bytes)
                 return FetchedImage(data, await asyncio.to_thread(_sha256, data))
             case SourceKind.BLOB:
+                if self._blob_dir is None:
+                    detail = "it is an upload, and TAGDESK_BLOB_DIR does not say where those are"
+                    raise FetchError(detail, code=FetchCode.BLOB_MISSING.value)
                 data = await asyncio.to_thread(read_blob, self._blob_dir, source.location)
                 return FetchedImage(data, source.location)
 

@@ -125,7 +125,7 @@ class TritonClient:
                 client_timeout=seconds,  # Triton is late to notice that one: ours holds in any case
             )
             scores = answer.as_numpy(OUTPUT)
-        return _checked(model, scores, len(batch))
+        return checked(model, scores, len(batch))
 
     async def is_live(self, *, deadline: float = 2.0) -> bool:
         """Whether the server answers at all."""
@@ -158,7 +158,7 @@ class TritonClient:
         InferenceRejected when a version cannot be loaded (the old ones go on) or was not even looked for,
         as one without a folder (`version_not_ready`), InferenceUnavailable.
         """
-        config = _config(repository / name / "config.pbtxt")
+        config = read_config(repository / name / "config.pbtxt")
         config.version_policy.specific.versions[:] = sorted(versions)
         async with self._call() as channel:
             await channel.load_model(
@@ -238,7 +238,7 @@ class TritonClient:
             raise InferenceUnavailable("the channel to Triton was closed") from error
 
 
-def _checked(model: ServedModel, scores: object, count: int) -> Float32Tensor:
+def checked(model: ServedModel, scores: object, count: int) -> Float32Tensor:
     """Return `scores` when they are [count, L] probabilities; Triton passes NaN on with status OK."""
     labels = len(model.labels)
     who = f"{model.name} version {model.version}"
@@ -253,7 +253,8 @@ def _checked(model: ServedModel, scores: object, count: int) -> Float32Tensor:
     return np.clip(scores, 0.0, 1.0)
 
 
-def _config(path: Path) -> "model_config_pb2.ModelConfig":
+def read_config(path: Path) -> "model_config_pb2.ModelConfig":
+    """Return what a model's config.pbtxt says. Raises ManifestError when it is missing or malformed."""
     try:
         return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
     except (OSError, text_format.ParseError) as error:

@@ -1,5 +1,4 @@
-"""claim → fetch → decode → infer → resolve → store: composes the stages, knows what each error means."""
+"""claim → fetch → decode → infer → resolve → store: composes the stages, knows what each error means.
 
-from orchestrator.pipeline.analyse import Analysed, NamedSuggestion, Pipeline
-
-__all__ = ["Analysed", "NamedSuggestion", "Pipeline"]
+Nothing is imported here: the stages alone are for hosts without a database, too.
+"""

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from orchestrator.errors import InferenceUnavailable, ModelError
-from orchestrator.inference.client import TritonClient
+from orchestrator.inference.answering import Answering
 from orchestrator.inference.failures import TIMEOUT
 from orchestrator.inference.progress import Progress
 from orchestrator.records import Float32Tensor, Priority, ServedModel, Uint8Tensor
@@ -26,7 +26,7 @@ class _Halfway:
 
 
 async def answer_of(
-    triton: TritonClient, model: ServedModel, batch: Uint8Tensor, *, priority: Priority, deadline: float
+    triton: Answering, model: ServedModel, batch: Uint8Tensor, *, priority: Priority, deadline: float
 ) -> Float32Tensor:
     """Return what `TritonClient.infer` does, with its arguments, and raise as it does.
 
@@ -53,13 +53,13 @@ async def answer_of(
         waiting.cancel()
 
 
-async def _halfway(triton: TritonClient, model: ServedModel, seconds: float) -> _Halfway | None:
+async def _halfway(triton: Answering, model: ServedModel, seconds: float) -> _Halfway | None:
     await asyncio.sleep(seconds)
     progress = await _progress(triton, model)
     return None if progress is None else _Halfway(time.monotonic(), progress)
 
 
-async def _progress(triton: TritonClient, model: ServedModel) -> Progress | None:
+async def _progress(triton: Answering, model: ServedModel) -> Progress | None:
     """Return how far a version is; None where Triton itself does not answer."""
     try:
         return await triton.progress(model, deadline=PROGRESS_DEADLINE)

@@ -10,14 +10,14 @@ from time import perf_counter
 import numpy as np
 
 from orchestrator.errors import InferenceRejected, InferenceUnavailable
-from orchestrator.inference.client import TritonClient
+from orchestrator.inference.answering import Answering
 from orchestrator.pipeline.coalesce import Coalescer
 from orchestrator.pipeline.hanging import answer_of
 from orchestrator.records import Float32Tensor, Priority, ServedModel, Uint8Tensor
 from orchestrator.telemetry import Metrics
 
 STACK_SECONDS = 0.1
-"""How long computing a stack may take."""
+"""How long computing a stack may take where others wait for the same version."""
 
 _LINGER = 0.03  # a backfill has time, and a request for one picture costs nearly as much as one for many
 _PARALLEL = 2  # one that is computed, and one that is on its way
@@ -28,10 +28,14 @@ _FIRST = 2
 class Stacks:
     """The stacks of every version that was asked. Belongs to one event loop."""
 
-    def __init__(self, triton: TritonClient, metrics: Metrics, *, deadline: float) -> None:
+    def __init__(
+        self, triton: Answering, metrics: Metrics, *, deadline: float, seconds: float = STACK_SECONDS
+    ) -> None:
+        """`deadline`: seconds until a request must be answered; `seconds`: how long a stack may take."""
         self._triton = triton
         self._metrics = metrics
         self._deadline = deadline
+        self._seconds = seconds
         self._by_version: dict[int, _Stack] = {}
 
     def let_go(self, models: Sequence[ServedModel]) -> None:
@@ -46,18 +50,22 @@ class Stacks:
         """
         stack = self._by_version.get(model.id)
         if stack is None:
-            stack = self._by_version[model.id] = _Stack(model, self._triton, self._metrics, self._deadline)
+            stack = _Stack(model, self._triton, self._metrics, self._deadline, self._seconds)
+            self._by_version[model.id] = stack
         return await stack.pictures.submit(tensor, alone=alone)
 
 
 class _Stack:
     """One version's pictures, and how large a stack it can take."""
 
-    def __init__(self, model: ServedModel, triton: TritonClient, metrics: Metrics, deadline: float) -> None:
+    def __init__(
+        self, model: ServedModel, triton: Answering, metrics: Metrics, deadline: float, seconds: float
+    ) -> None:
         self._model = model
         self._triton = triton
         self._sizes = metrics.stack_images.labels(model.name, model.version)
         self._deadline = deadline
+        self._seconds = seconds
         self._seconds_each: float | None = None
         self._allowed: int | None = None
         self.pictures = Coalescer[Uint8Tensor, Float32Tensor](
@@ -67,7 +75,7 @@ class _Stack:
     def _most(self) -> int:
         if self._allowed is None or self._seconds_each is None:
             return _FIRST
-        return max(1, min(self._allowed, int(STACK_SECONDS / self._seconds_each)))
+        return max(1, min(self._allowed, int(self._seconds / self._seconds_each)))
 
     async def _ask(self, tensors: Sequence[Uint8Tensor]) -> Sequence[Float32Tensor]:
         if self._allowed is None:

@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Protocol
 
 from orchestrator.errors import InferenceRejected, InferenceUnavailable
 from orchestrator.images.decoder import Decoder
-from orchestrator.inference.client import TritonClient
+from orchestrator.inference.answering import Answering
 from orchestrator.inference.failures import SERVER_AWAY
 from orchestrator.pipeline.hanging import answer_of
-from orchestrator.pipeline.rules import Rules
-from orchestrator.pipeline.stacking import Stacks
+from orchestrator.pipeline.stacking import STACK_SECONDS, Stacks
 from orchestrator.records import (
+    Geometry,
     ModelScores,
     PreparedImage,
     Priority,
@@ -20,7 +21,7 @@ from orchestrator.records import (
     ServedModel,
     as_score,
 )
-from orchestrator.settings import Settings
+from orchestrator.settings import PictureSettings
 from orchestrator.tagging.raw import to_raw
 from orchestrator.telemetry import Metrics, Stage
 
@@ -36,20 +37,46 @@ class Seen:
     timings: Mapping[str, float]
 
 
+class Looking(Protocol):
+    """Which versions look at a picture. `ready`: there is at least one."""
+
+    @property
+    def models(self) -> tuple[ServedModel, ...]:
+        """The versions."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether they may look."""
+        ...
+
+    @property
+    def geometries(self) -> frozenset[Geometry]:
+        """Every geometry that one of the models needs."""
+        ...
+
+
 class Stages:
     """Prepares a picture and asks every model at once. Belongs to one event loop."""
 
     def __init__(
-        self, *, settings: Settings, decoder: Decoder, triton: TritonClient, metrics: Metrics
+        self,
+        *,
+        settings: PictureSettings,
+        decoder: Decoder,
+        triton: Answering,
+        metrics: Metrics,
+        stack_seconds: float = STACK_SECONDS,
     ) -> None:
+        """`triton`: whoever answers for the versions. `stack_seconds`: how long a stack may take."""
         self._decoder = decoder
         self._triton = triton
         self._metrics = metrics
         self._floor = as_score(settings.raw_score_floor)
         self._deadline = settings.inference_timeout
-        self._stacks = Stacks(triton, metrics, deadline=settings.inference_timeout)
+        self._stacks = Stacks(triton, metrics, deadline=settings.inference_timeout, seconds=stack_seconds)
 
-    async def look(self, data: bytes, rules: Rules, *, priority: Priority, alone: bool = False) -> Seen:
+    async def look(self, data: bytes, rules: Looking, *, priority: Priority, alone: bool = False) -> Seen:
         """Return the raw predictions of every model of `rules` for the picture `data`.
 
         Pictures of a backfill are asked about together, unless `alone`. Raises DecodeError,
@@ -66,7 +93,7 @@ class Stages:
         return Seen(prepared, raw, timings)
 
     async def _ask_all(
-        self, prepared: PreparedImage, rules: Rules, priority: Priority, alone: bool
+        self, prepared: PreparedImage, rules: Looking, priority: Priority, alone: bool
     ) -> list[ModelScores]:
         self._stacks.let_go(rules.models)
         try:

@@ -7,7 +7,14 @@ from orchestrator.errors import StoreUnavailable
 from orchestrator.pipeline.coalesce import Coalescer
 from orchestrator.pipeline.rules import Rules
 from orchestrator.pipeline.stages import Seen
-from orchestrator.records import Analysis, ClaimedImage, ImageContext, Priority, Resolution
+from orchestrator.records import (
+    Analysis,
+    ClaimedImage,
+    ImageContext,
+    Priority,
+    RawPrediction,
+    Resolution,
+)
 from orchestrator.store import links, suggestions
 from orchestrator.store.suggestions import Finished
 from orchestrator.store.transaction import Transaction
@@ -23,12 +30,16 @@ _LINGER = {Priority.LIVE: 0.0, Priority.BACKFILL: 0.1}
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A claimed image and what the models saw in it. `sha256`: of its bytes, in hex."""
+    """A claimed image and what the models of `rules` saw in it. `sha256`: of its bytes, in hex.
+
+    `stored`: what other versions saw earlier that has a say, too.
+    """
 
     image: ClaimedImage
     sha256: str
     seen: Seen
     rules: Rules
+    stored: tuple[RawPrediction, ...] = ()
 
 
 class Storing:
@@ -55,10 +66,11 @@ class Storing:
         return await self._looks[priority].submit(look)
 
     async def _write(self, looks: Sequence[Look]) -> Sequence[Resolution | None]:
-        return await self._store.write(lambda tx: _resolve_and_persist(tx, looks))
+        return await self._store.write(lambda tx: resolve_and_persist(tx, looks))
 
 
-async def _resolve_and_persist(tx: Transaction, looks: Sequence[Look]) -> list[Resolution | None]:
+async def resolve_and_persist(tx: Transaction, looks: Sequence[Look]) -> list[Resolution | None]:
+    """Resolve against the tags that the images have by now, and store; None for each whose claim was lost."""
     applied = await links.applied_to(tx, [look.image.id for look in looks])
     finished = [_finished(look, applied[look.image.id]) for look in looks]
     kept = await suggestions.persist_many(tx, finished)
@@ -68,7 +80,7 @@ async def _resolve_and_persist(tx: Transaction, looks: Sequence[Look]) -> list[R
 def _finished(look: Look, applied: frozenset[int]) -> Finished:
     prepared = look.seen.prepared
     context = ImageContext(has_alpha=prepared.has_alpha, applied=applied, sha256=look.sha256)
-    resolution = resolve(look.rules.plan, context, look.seen.raw)
+    resolution = resolve(look.rules.plan, context, (*look.seen.raw, *look.stored))
     analysis = Analysis(
         sha256=look.sha256,
         width=prepared.width,

@@ -170,6 +170,19 @@ async def select(tx: Transaction, backfill: Backfill, where: ImageFilter) -> Non
     await _count(tx, backfill.id, total=added)
 
 
+async def find_ids(tx: Transaction, where: ImageFilter, *, after: int, upto: int, limit: int) -> list[int]:
+    """Return the next images that a filter finds, with ids above `after` and up to `upto`, in id order."""
+    rows = await tx.fetch_rows(
+        "SELECT i.id FROM images i"
+        f" WHERE i.id > :after AND i.id <= :upto AND {_conditions(where)} ORDER BY i.id LIMIT :limit",
+        after=after,
+        upto=upto,
+        limit=limit,
+        **_parameters(where),
+    )
+    return [row[0] for row in rows]
+
+
 async def count_images(tx: Transaction, where: ImageFilter) -> int:
     """Return how many images a filter finds now."""
     ((found,),) = await tx.fetch_rows(

@@ -13,7 +13,7 @@ from world import World, register_rgb
 
 from orchestrator.inference.client import TritonClient
 from orchestrator.inference.watch import Pace
-from orchestrator.pipeline import Pipeline
+from orchestrator.pipeline.analyse import Pipeline
 from orchestrator.reconciler import Reconciler
 from orchestrator.records import ImageState, Priority, ServedModel
 from orchestrator.resources import Resources

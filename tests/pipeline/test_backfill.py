@@ -16,7 +16,7 @@ from orchestrator.backfill.listing import read_ids
 from orchestrator.backfill.selection import parse
 from orchestrator.errors import Conflict, InvalidInput
 from orchestrator.feeder import Feeder
-from orchestrator.pipeline import Pipeline
+from orchestrator.pipeline.analyse import Pipeline
 from orchestrator.records import Eligibility, ImageState, Priority, Role, RunState
 from orchestrator.resources import Resources
 from orchestrator.store import backfills, eligibility, models, users

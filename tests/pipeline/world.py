@@ -10,7 +10,7 @@ from pathlib import Path
 from colours import SIZE
 
 from orchestrator.images.blobs import store_blob
-from orchestrator.pipeline import Pipeline
+from orchestrator.pipeline.analyse import Pipeline
 from orchestrator.records import (
     Geometry,
     Image,
