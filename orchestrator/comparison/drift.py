@@ -69,8 +69,8 @@ class ScoreDrift:
         found = []
         for at in sorted(np.flatnonzero(self._pairs).tolist(), key=lambda at: (-int(self._spread[at]), at)):
             label = self._shared[at][0]
-            rule = rules[label.index]
-            tag = plan.board.tags[rule.tag_id] if rule.meaning is Meaning.TAG else None
+            rule = rules.get(label.index)
+            tag = plan.board.tags[rule.tag_id] if rule is not None and rule.meaning is Meaning.TAG else None
             drift = _drift(self._pairs[at], self._change[at], self._spread[at])
             found.append(LabelDrift(label.name, label.category, tag, drift))
         return tuple(found)

@@ -32,15 +32,11 @@ class Side:
         """Build the plans; of `inputs.models` those of other names stay as they are."""
         active = replace(model, state=VersionState.ACTIVE)
         others = tuple(one for one in inputs.models if one.name != model.name)
-        alone = TaggingPlan.build(replace(inputs, models=(active,)))
-        among = TaggingPlan.build(replace(inputs, models=(active, *others))) if others else alone
+        alone = _telling(TaggingPlan.build(replace(inputs, models=(active,))))
+        among = _telling(TaggingPlan.build(replace(inputs, models=(active, *others)))) if others else alone
         rules = alone.versions[model.id].labels
-        return cls(
-            model=model,
-            alone=alone,
-            among=among,
-            scored={label: rule.tag_id for label, rule in rules.items() if rule.meaning is Meaning.TAG},
-        )
+        scored = {label: rule.tag_id for label, rule in rules.items()}
+        return cls(model=model, alone=alone, among=among, scored=scored)
 
     def reach(self) -> frozenset[int]:
         """Return the tags that it can say: of its labels, and the sources of their characters."""
@@ -63,6 +59,19 @@ class Side:
             if one.model_version_id == self.model.id and (tag := self.scored.get(one.label)) is not None:
                 found[tag] = max(one.score, found.get(tag, 0))
         return found
+
+
+def _telling(plan: TaggingPlan) -> TaggingPlan:
+    """Return a plan of those labels only that stand for a tag. On most boards they are few, and the others
+    take as long to read and suggest nothing."""
+    versions = {
+        version_id: replace(
+            version,
+            labels={label: rule for label, rule in version.labels.items() if rule.meaning is Meaning.TAG},
+        )
+        for version_id, version in plan.versions.items()
+    }
+    return replace(plan, versions=versions)
 
 
 def _said(plan: TaggingPlan, context: ImageContext, image: JudgedImage) -> dict[int, int]:
