@@ -253,20 +253,22 @@ async def add_tags(tx: Transaction, new: Sequence[tuple[int, str, TagType]]) -> 
 
 async def change_tags(tx: Transaction, changed: Mapping[int, tuple[int, str, TagType]]) -> None:
     """Store external id, title and type of tags, by our ids; titles may change places."""
-    if not changed:
-        return
+    rows = sorted(changed.items())
+    chunks = [rows[start : start + TOGETHER] for start in range(0, len(rows), TOGETHER)]
     # A title that another tag of the same file gives up is free only when that one has let go of it.
-    await tx.execute(
-        f"UPDATE {_table([('id', 'BIGINT')])} n STRAIGHT_JOIN tags t ON t.id = n.id"
-        " SET t.title = CONCAT(_utf8mb4 x'01', t.id)",
-        rows=_packed([[one] for one in sorted(changed)]),
-    )
+    for chunk in chunks:
+        await tx.execute(
+            f"UPDATE {_table([('id', 'BIGINT')])} n STRAIGHT_JOIN tags t ON t.id = n.id"
+            " SET t.title = CONCAT(_utf8mb4 x'01', t.id)",
+            rows=_packed([[tag_id] for tag_id, _ in chunk]),
+        )
     columns = (("id", "BIGINT"), ("external_id", "BIGINT"), ("title", _TITLE), ("type", "VARCHAR(16)"))
-    await tx.execute(
-        f"UPDATE {_table(columns)} n STRAIGHT_JOIN tags t ON t.id = n.id"
-        " SET t.external_id = n.external_id, t.title = n.title, t.type = n.type",
-        rows=_packed([(tag_id, *values) for tag_id, values in sorted(changed.items())]),
-    )
+    for chunk in chunks:
+        await tx.execute(
+            f"UPDATE {_table(columns)} n STRAIGHT_JOIN tags t ON t.id = n.id"
+            " SET t.external_id = n.external_id, t.title = n.title, t.type = n.type",
+            rows=_packed([(tag_id, *values) for tag_id, values in chunk]),
+        )
 
 
 async def set_relation(tx: Transaction, column: str, values: Mapping[int, int | None]) -> None:
