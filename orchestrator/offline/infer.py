@@ -7,23 +7,22 @@ reach.
 """
 
 import asyncio
-import fcntl
-import os
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import structlog
 
-from orchestrator.errors import Conflict, InvalidInput, TagdeskError
+from orchestrator.errors import TagdeskError
 from orchestrator.images.codes import FetchCode
 from orchestrator.images.decoder import Decoder
 from orchestrator.images.fetch import ImageFetcher
 from orchestrator.inference.answering import Answering
 from orchestrator.inference.client import TritonClient
-from orchestrator.offline.arrays import header_of_arrays, to_arrays
+from orchestrator.offline.arrays import to_arrays
+from orchestrator.offline.folder import alone, finished_parts
 from orchestrator.offline.models import LocalModels, Versions, find_versions, try_out
 from orchestrator.offline.parts import (
     Format,
@@ -31,10 +30,7 @@ from orchestrator.offline.parts import (
     PartHeader,
     SeenImage,
     UnseenImage,
-    find_parts,
-    header_of_lines,
     part_name,
-    remove_unfinished,
     to_lines,
     write_whole,
 )
@@ -56,7 +52,8 @@ PATIENCE = 300.0
 """Seconds that an image waits for a Triton that is away, before the run ends."""
 
 _OPEN_PARTS = 4  # one whose images are tried again does not keep the others waiting
-_UNDER_WAY = 48
+_UNDER_WAY = 48  # pictures, at least
+_STACKS = 3  # of a version: one is computed, one waits, one is filled
 _HERE = frozenset(
     {FetchCode.PATH_REFUSED, FetchCode.PATH_UNREADABLE, FetchCode.BLOB_MISSING, FetchCode.PRIVATE_ADDRESS}
 )
@@ -111,8 +108,8 @@ async def run(job: Job, settings: PictureSettings, *, tell: Tell, patience: floa
     versions = await asyncio.to_thread(find_versions, job.repository, work.header.versions)
     settings = settings.model_copy(update={"raw_score_floor": as_probability(work.header.floor)})
     job.out.mkdir(parents=True, exist_ok=True)
-    with _alone(job):
-        done = await asyncio.to_thread(_done, job, work)
+    with alone(job.out, job.shard):
+        done = await asyncio.to_thread(finished_parts, job.out, work, job.shard, job.part_images)
         async with AsyncExitStack() as stack:
             answering: Answering
             if job.triton is None:
@@ -131,6 +128,7 @@ async def run(job: Job, settings: PictureSettings, *, tell: Tell, patience: floa
                 stack_seconds=STACK_SECONDS,
             )
             pictures = Pictures(fetcher, job.images_from, settings.max_image_bytes)
+            largest = max([await answering.max_batch(one) for one in versions.models])
             runner = _Runner(
                 job=job,
                 work=work,
@@ -140,6 +138,7 @@ async def run(job: Job, settings: PictureSettings, *, tell: Tell, patience: floa
                 pictures=pictures,
                 tell=tell,
                 patience=patience,
+                under_way=max(_UNDER_WAY, _STACKS * largest),
             )
             return await runner.run(done)
 
@@ -158,6 +157,7 @@ class _Runner:
         pictures: Pictures,
         tell: Tell,
         patience: float,
+        under_way: int,
     ) -> None:
         self._job = job
         self._work = work
@@ -167,7 +167,7 @@ class _Runner:
         self._pictures = pictures
         self._tell = tell
         self._patience = patience
-        self._room = asyncio.Semaphore(_UNDER_WAY)
+        self._room = asyncio.Semaphore(under_way)
         self._parts = asyncio.Semaphore(_OPEN_PARTS)
         self._looked = self._before = self._out_of_reach = 0
         self._failed: dict[str, int] = {}
@@ -294,39 +294,3 @@ def _is_out_of_reach(image: WorkImage, error: Exception) -> bool:
         return True
     code = error.code if isinstance(error, TagdeskError) else None
     return code in _HERE or (code == FetchCode.NOT_FOUND and image.kind is not SourceKind.URL)
-
-
-@contextmanager
-def _alone(job: Job) -> Iterator[None]:
-    """Be the only run of the shard in its folder; the lock ends with the process. Raises Conflict."""
-    path = job.out / f".shard-{job.shard.number}of{job.shard.of}.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            detail = f"another run is at shard {job.shard.number}/{job.shard.of} in {job.out}"
-            raise Conflict(detail, code="shard_busy") from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _done(job: Job, work: WorkList) -> frozenset[int]:
-    """Return the shard's parts that are there. Raises InvalidInput for parts of another list or run."""
-    remove_unfinished(job.out, job.shard)
-    done = set()
-    for path in find_parts(job.out):
-        header = (header_of_lines if path.suffix == ".jsonl" else header_of_arrays)(path)
-        if header.work != work.digest or header.shards != job.shard.of:
-            raise _other(path, "answers another work list, or another number of shards")
-        if header.shard != job.shard.number:
-            continue
-        if header != PartHeader.of(work, job.shard, header.part, job.part_images):
-            raise _other(path, "has another number of images than the parts of this run")
-        done.add(header.part)
-    return frozenset(done)
-
-
-def _other(path: Path, why: str) -> InvalidInput:
-    return InvalidInput(f"{path} {why}: choose another folder, or remove it", code="other_run")

@@ -1,5 +1,6 @@
 """Mappings from external tags to board tags, and the names that no mapping speaks of yet."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -165,16 +166,19 @@ def _mapping(row: Row) -> TagMapping:
 
 
 async def count_unmapped(tx: Transaction, tags: Collection[UnmappedTag]) -> None:
-    """Count each name once more. Rows are taken in name order: every analysis writes here."""
+    """Count each name as often as it is among `tags`. Rows are taken in name order: every analysis writes
+    here."""
     best: dict[tuple[str, str], int] = {}
+    times = Counter[tuple[str, str]]()
     for tag in tags:
         key = (tag.source, tag.external_tag)
         best[key] = max(tag.score, best.get(key, 0))
+        times[key] += 1
     await tx.insert_many(
         "unmapped_tags",
         ("source", "external_tag", "images", "max_score"),
-        [(source, name, 1, score) for (source, name), score in sorted(best.items())],
-        on_duplicate="images = images + 1, max_score = GREATEST(max_score, VALUES(max_score)),"
+        [(*key, times[key], score) for key, score in sorted(best.items())],
+        on_duplicate="images = images + VALUES(images), max_score = GREATEST(max_score, VALUES(max_score)),"
         " last_seen_at = UTC_TIMESTAMP(6)",
     )
 
