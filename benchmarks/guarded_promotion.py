@@ -50,7 +50,8 @@ async def guarded_promotion() -> Figures:
         tokens = read_tokens(place.stack.instance.tokens_file)
         say(f"{COUNT} portraits")
         ids = await pictures.register(place.url, tokens, portraits, lambda done: None)
-        await _backfill(place, f"ids={min(ids)}-{max(ids)}")
+        theirs = f"ids={min(ids)}-{max(ids)}"
+        await _backfill(place, theirs)
         verdicts = await _judge(place, ids, portraits)
         say("fitting heads")
         with TemporaryDirectory() as folder:
@@ -58,7 +59,7 @@ async def guarded_promotion() -> Figures:
             worse = await _publish(ours, fit.write(Path(folder) / "worse", swapped=True))
             better = await _publish(ours, fit.write(Path(folder) / "better", swapped=False))
         for version in (worse, better):
-            await _look(ours, place, version)
+            await _look(ours, place, version, theirs)
         refused, reason = await _promote(ours, worse)
         say(reason)
         against_first = await _measured(ours, 1, worse)
@@ -104,27 +105,27 @@ async def _publish(ours: Place, folder: Path) -> int:
     return model.version
 
 
-async def _look(ours: Place, place: Installation, version: int) -> None:
+async def _look(ours: Place, place: Installation, version: int, theirs: str) -> None:
     """Let a version look at every portrait as a shadow; what its buffer had no room for comes again."""
     say(f"version {version} shadows")
     await shadow(ours, NAME, version, 1.0)
     unseen = f"unseen_by={NAME}:{version}"
     async with asyncio.timeout(_PATIENCE):
-        while await _count(place, unseen):
-            await _backfill(place, unseen)
+        while await _count(place, theirs, unseen):
+            await _backfill(place, theirs, unseen)
             await asyncio.sleep(_BUFFERED)
     await end_shadow(ours, NAME, version)
 
 
-async def _count(place: Installation, condition: str) -> int:
+async def _count(place: Installation, *conditions: str) -> int:
     async def work(tx: Transaction) -> int:
-        return await backfills.count_images(tx, await runs.check(tx, [condition]))
+        return await backfills.count_images(tx, await runs.check(tx, conditions))
 
     return await place.store.read(work)
 
 
-async def _backfill(place: Installation, condition: str) -> None:
-    begun = await runs.start(place.store, [condition])
+async def _backfill(place: Installation, *conditions: str) -> None:
+    begun = await runs.start(place.store, conditions)
     async with asyncio.timeout(_PATIENCE):
         while True:
             found = await place.store.read(lambda tx: backfills.get(tx, begun.id))
