@@ -179,7 +179,9 @@ async def _lock(tx: Transaction, image_ids: Sequence[int]) -> dict[Place, _Store
     """Lock the images' suggestions in id order and return them."""
     rows = await tx.fetch_rows(
         "SELECT id, image_id, tag_id, status, score, confidence, model_version_id, inferred, exploration"
-        " FROM suggestions WHERE image_id IN :image_ids ORDER BY id FOR UPDATE",
+        # By that index only: a scan would wait for, and lock, what is other images'.
+        " FROM suggestions FORCE INDEX (suggestions_image_tag)"
+        " WHERE image_id IN :image_ids ORDER BY id FOR UPDATE",
         image_ids=sorted(image_ids),
     )
     return {
@@ -220,9 +222,9 @@ async def _update(tx: Transaction, rows: Sequence[tuple[int, ProposedSuggestion]
     listed = ", ".join(f":{name}" for name in values)
     await tx.execute(
         f"""
-        UPDATE suggestions s
-        JOIN (WITH n (id, score, confidence, inferred, exploration, model_version_id) AS (VALUES {listed})
-              SELECT * FROM n) n ON n.id = s.id
+        UPDATE (WITH n (id, score, confidence, inferred, exploration, model_version_id) AS (VALUES {listed})
+                SELECT * FROM n) n
+        STRAIGHT_JOIN suggestions s ON s.id = n.id
         SET s.status = 'pending', s.score = n.score, s.confidence = n.confidence, s.inferred = n.inferred,
             s.exploration = n.exploration, s.model_version_id = n.model_version_id,
             s.version = s.version + 1, s.decided_by = NULL, s.decided_at = NULL

@@ -50,8 +50,8 @@ async def persist_many(tx: Transaction, finished: Sequence[Finished]) -> frozens
     has no pending rows.
     """
     rows = await tx.fetch_rows(
-        "SELECT id, state, claim_token, eligibility, explicit_analysis, explicit_by FROM images"
-        " WHERE id IN :ids ORDER BY id FOR UPDATE",
+        "SELECT id, state, claim_token, eligibility, explicit_analysis, explicit_by"
+        " FROM images FORCE INDEX (PRIMARY) WHERE id IN :ids ORDER BY id FOR UPDATE",
         ids=sorted(one.image.id for one in finished),
     )
     locked = {row[0]: row[1:] for row in rows}
@@ -101,9 +101,9 @@ async def _end_as_done(tx: Transaction, held: Sequence[Finished]) -> None:
     listed = ", ".join(f":{name}" for name in values)
     await tx.execute(
         f"""
-        UPDATE images i
-        JOIN (WITH n (id, sha256, width, height, has_alpha, media_type) AS (VALUES {listed})
-              SELECT * FROM n) n ON n.id = i.id
+        UPDATE (WITH n (id, sha256, width, height, has_alpha, media_type) AS (VALUES {listed})
+                SELECT * FROM n) n
+        STRAIGHT_JOIN images i ON i.id = n.id
         SET i.state = 'done', i.claim_token = NULL, i.claimed_at = NULL, i.not_before = NULL,
             i.failure_code = NULL, i.failure_detail = NULL, i.explicit_analysis = FALSE, i.explicit_by = NULL,
             i.sha256 = UNHEX(n.sha256), i.width = n.width, i.height = n.height, i.has_alpha = n.has_alpha,
