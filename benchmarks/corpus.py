@@ -25,7 +25,7 @@ from orchestrator.store.images import NewImage
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 
-_POLL = 0.05
+_POLL = 0.25
 _PATIENCE = 1800.0
 
 
@@ -66,7 +66,7 @@ class Place:
         async def work(tx: Transaction) -> list[int]:
             ids = [one.id for one in await images.register_many(tx, rows)]
             # As after an import: they wait for a backfill, nobody sweeps them into the queue.
-            await tx.execute("UPDATE images SET state = 'failed' WHERE id IN :ids", ids=ids)
+            await tx.execute("UPDATE images SET state = 'imported' WHERE id IN :ids", ids=ids)
             return ids
 
         ids = await self.store.write(work)

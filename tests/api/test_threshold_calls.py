@@ -74,7 +74,7 @@ async def test_thresholds_are_shown_said_and_taken_back(api: Api, board: SmallBo
 
 async def test_a_preview_changes_nothing(api: Api, board: SmallBoard) -> None:
     image_id = await board.suggested({"smile": 5000, "hair": 9000})
-    asked: dict[str, object] = {"floors": [{"tag_id": board.tags["smile"].id, "floor": 0.6}]}
+    asked: dict[str, object] = {"floors": [{"tag_id": board.tags["smile"].id, "floor": 0.7}]}
     found = await sent(api, f"{MODEL}/preview", asked)
     assert (found["looked"], found["estimated"], found["proposes"]) == (1, False, True)
     (tag,) = found["tags"]

@@ -96,7 +96,7 @@ def test_a_list_is_read_and_what_is_not_there_is_named(
     ("arguments", "says"),
     [
         ((), "say which images"),
-        (("--where", "state=asleep"), "queued, done or failed"),
+        (("--where", "state=asleep"), "queued, done, failed or imported"),
         (("--where", "uploader=nobody"), "no user is called"),
         (("--where", "unseen_by=wd14:9"), "no version 9"),
     ],
