@@ -1,4 +1,4 @@
-"""One stack for all that walks the whole path: every process of the local stack, and the demo models."""
+"""A stack for each module that walks the whole path: every process of the local stack, and the demo models."""
 
 import asyncio
 import os
@@ -21,12 +21,12 @@ from orchestrator.settings import load_settings
 from orchestrator.store.unit_of_work import Store
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def portraits(tmp_path_factory: pytest.TempPathFactory) -> list[PortraitFile]:
     return write_portraits(tmp_path_factory.mktemp("portraits"), 12)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def picture_host(portraits: list[PortraitFile]) -> Iterator[str]:
     """The board's own picture host; only an allow-list lets the fetcher go there."""
     folder = portraits[0].path.parent
@@ -44,7 +44,7 @@ def picture_host(portraits: list[PortraitFile]) -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def installation(picture_host: str) -> Iterator[Stack]:
     """A stack of this test's own, with the demo board and both models."""
     patch = pytest.MonkeyPatch()
