@@ -1,4 +1,4 @@
-"""A stack for each module that walks the whole path: every process of the local stack, and the demo models."""
+"""A stack for each module that walks the whole path: the local stack, whole, and the demo models."""
 
 import asyncio
 import os
