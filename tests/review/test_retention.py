@@ -187,7 +187,7 @@ async def test_a_re_map_goes_by_evidence_where_scores_are_gone(
     await remap(board, remapper)
     assert await stored(board) == before
     key = LabelCategory.GENERAL, 4
-    await board.store.write(lambda tx: thresholds.change(tx, board.version_id, {key: 9500}, ERI))
+    await board.store.write(lambda tx: thresholds.change(tx, board.version_id, {key: FloorWord.OFF}, ERI))
     await remap(board, remapper)
     assert await board.statuses(image_id) == {"hair": "pending", "blue eyes": "rejected"}
     # What went with its scores comes back by analysis only
