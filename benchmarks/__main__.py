@@ -58,7 +58,7 @@ def guarded_promotion_() -> None:
 
 @app.command("backfill_live")
 def backfill_live_(
-    images: Annotated[int, typer.Option(min=10, help="How many images a backfill has.")] = 600,
+    images: Annotated[int, typer.Option(min=10, help="How many images a backfill has.")] = 2400,
     uploads: Annotated[int, typer.Option(min=5, help="How many uploads while nothing else is done.")] = 60,
 ) -> None:
     """What a backfill costs those who wait, and what they cost the backfill."""
@@ -67,7 +67,7 @@ def backfill_live_(
 
 @app.command("pipeline")
 def pipeline_(
-    images: Annotated[int, typer.Option(min=64, help="How many images a round has, of three.")] = 1500,
+    images: Annotated[int, typer.Option(min=64, help="How many images a round has, of three.")] = 3000,
     vit_images: Annotated[int, typer.Option(min=0, help="The same, of five, with the large model.")] = 8,
 ) -> None:
     """What a backfill costs: with a model that computes nothing, and with one as large as the real one."""

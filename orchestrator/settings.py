@@ -32,7 +32,7 @@ class PictureSettings(BaseSettings):
     max_image_bytes: int = 64 * MIB
     fetch_timeout: float = 20.0
     decode_timeout: float = 10.0
-    decode_processes: int = Field(2, ge=1)
+    decode_processes: int = Field(3, ge=1)
     inference_timeout: float = 10.0
     max_attempts: int = Field(5, ge=1, description="tries before a retryable error becomes a failure")
     retry_base: float = Field(2.0, gt=0, description="the longest first delay of a counted retry; it doubles")

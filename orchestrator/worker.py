@@ -27,8 +27,8 @@ QUEUE_VARIABLE = "TAGDESK_WORKER_QUEUE"
 METRICS_HOST_VARIABLE, METRICS_PORT_VARIABLE = "dramatiq_prom_host", "dramatiq_prom_port"
 METRICS_FOLDER_VARIABLE = "dramatiq_prom_db"
 
-# A live message is one image, a backfill message 64 of which eight are worked on at a time.
-THREADS = {Priority.LIVE: 16, Priority.BACKFILL: 2}
+# A live message is one image, a backfill message 64. While the last of one's are stored, another's are decoded.
+THREADS = {Priority.LIVE: 16, Priority.BACKFILL: 3}
 
 # Where decoding children of both queues compete for a core, somebody waits for the live one's.
 BACKFILL_NICENESS = 10
@@ -57,7 +57,8 @@ def boot() -> None:
     if os.environ.get(QUEUE_VARIABLE) == Priority.BACKFILL:
         os.nice(BACKFILL_NICENESS)
     settings = load_settings()
-    configure_logging(f"worker-{os.environ.get(QUEUE_VARIABLE, 'all')}")
+    # Straight to the descriptor: dramatiq's own stream carries every line through its main process.
+    configure_logging(f"worker-{os.environ.get(QUEUE_VARIABLE, 'all')}", stream=sys.__stderr__)
     lifespan = Lifespan(settings, Metrics.create())
     broker = make_broker(
         settings,

@@ -1,8 +1,9 @@
-"""The expendable process that decodes: `python -m orchestrator.images.child PARENT_PID MEMORY_BYTES`.
+"""The expendable process that decodes: `python -m orchestrator.images.child PARENT_PID MEMORY SHARED_FD`.
 
-Requests come on standard input, answers leave on standard output (see `wire.py`); an empty answer says
-that the child is ready. It may be killed at any time and holds nothing. It ends with its input, and the
-kernel kills it with its parent, so a parent that was killed leaves no orphan.
+MEMORY: bytes it may map. Requests come on standard input, answers leave on standard output (see `wire.py`),
+their tensors through memory that the parent shares; an empty answer says that the child is ready. It may be
+killed at any time and holds nothing. It ends with its input, and the kernel kills it with its parent, so a
+parent that was killed leaves no orphan.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from orchestrator.errors import DecodeError
 from orchestrator.images.codes import DecodeCode
 from orchestrator.images.limits import Limits
 from orchestrator.images.prepare import prepare
+from orchestrator.images.shared import SharedMemory
 from orchestrator.images.wire import (
     LENGTHS,
     PIPE_BYTES,
@@ -33,13 +35,14 @@ from orchestrator.images.wire import (
 _PR_SET_PDEATHSIG = 1
 
 
-def main(parent: int, memory: int) -> None:
+def main(parent: int, memory: int, shared_fd: int) -> None:
     """Answer requests until the input ends."""
     _die_with(parent)
     # The terminal's or a supervisor's signals go to the whole group; the parent decides when we end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     requests, answers = _take_over_standard_streams()
+    shared = SharedMemory.of(shared_fd)
     _limit(memory)
     Image.MAX_IMAGE_PIXELS = Limits().pixels
     Image.init()
@@ -50,13 +53,13 @@ def main(parent: int, memory: int) -> None:
         data = requests.read(body_length)
         if len(data) < body_length:
             return
-        _answer(answers, head, data)
+        _answer(answers, shared, head, data)
 
 
-def _answer(answers: BinaryIO, head: bytes, data: bytes) -> None:
+def _answer(answers: BinaryIO, shared: SharedMemory, head: bytes, data: bytes) -> None:
     try:
         geometries, limits = unpack_request(head)
-        answer, body = pack_prepared(prepare(data, geometries, limits), geometries)
+        answer, body = pack_prepared(prepare(data, geometries, limits), geometries, shared)
     except DecodeError as error:
         answer, body = pack_refusal(Refusal(DecodeCode(error.code), error.detail)), b""
     except MemoryError:
@@ -104,4 +107,4 @@ def _limit(memory: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:4]))

@@ -18,6 +18,7 @@ from typing import Self
 from orchestrator.errors import DecodeError, TransientError
 from orchestrator.images.codes import DecodeCode, UnavailableCode
 from orchestrator.images.limits import Limits
+from orchestrator.images.shared import SharedMemory
 from orchestrator.images.wire import (
     LENGTHS,
     PIPE_BYTES,
@@ -25,6 +26,7 @@ from orchestrator.images.wire import (
     frame_lengths,
     pack_request,
     unpack_answer,
+    whole_body,
 )
 from orchestrator.records import Geometry, PreparedImage
 from orchestrator.settings import PictureSettings
@@ -47,11 +49,12 @@ class ChildDied(Exception):
 class _Child:
     """One decoding process, used by one coroutine at a time."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, memory: SharedMemory) -> None:
         assert process.stdin is not None and process.stdout is not None  # noqa: S101 (both are pipes)
         self._process = process
         self._requests = process.stdin
         self._answers = process.stdout
+        self._memory = memory
 
     @classmethod
     async def start(cls, memory: int) -> Self:
@@ -61,20 +64,26 @@ class _Child:
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
         environment |= _KEEP_FREED
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "orchestrator.images.child",
-                str(os.getpid()),
-                str(memory),
-                stdin=PIPE,
-                stdout=PIPE,
-                env=environment,
-                limit=2 * PIPE_BYTES,
-            )
+            shared = SharedMemory.create()
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "orchestrator.images.child",
+                    str(os.getpid()),
+                    str(memory),
+                    str(shared.fd),
+                    stdin=PIPE,
+                    stdout=PIPE,
+                    env=environment,
+                    limit=2 * PIPE_BYTES,
+                    pass_fds=(shared.fd,),
+                )
+            finally:
+                shared.handed_down()
         except OSError as error:
             raise _unavailable(f"no decoding process could be started: {error}") from error
-        child = cls(process)
+        child = cls(process, shared)
         try:
             async with asyncio.timeout(_START_TIMEOUT):
                 await child._receive()
@@ -104,7 +113,8 @@ class _Child:
             await self._requests.drain()
         except (BrokenPipeError, ConnectionResetError) as error:
             raise ChildDied from error
-        return await self._receive()
+        head, body = await self._receive()
+        return head, whole_body(head, body, self._memory)
 
     async def _receive(self) -> tuple[bytes, bytes]:
         try:

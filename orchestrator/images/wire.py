@@ -2,7 +2,8 @@
 
 >IQ   length of head, length of body
 head  a Request or an Answer in JSON
-body  the file's bytes; in an answer the tensors, one after the other in the order asked for
+body  the file's bytes; in an answer the tensors, one after the other in the order asked for, unless the head
+      says how many bytes of them lie in the memory that both share
 """
 
 import json
@@ -15,6 +16,7 @@ import numpy as np
 
 from orchestrator.images.codes import DecodeCode
 from orchestrator.images.limits import Limits
+from orchestrator.images.shared import SharedMemory
 from orchestrator.records import Geometry, PreparedImage
 
 LENGTHS = struct.Struct(">IQ")
@@ -50,20 +52,32 @@ def unpack_request(head: bytes) -> tuple[tuple[Geometry, ...], Limits]:
     return geometries, Limits(**fields["limits"])
 
 
-def pack_prepared(prepared: PreparedImage, geometries: Sequence[Geometry]) -> tuple[bytes, bytes]:
-    """Return head and body of an answer that carries `prepared`."""
+def pack_prepared(
+    prepared: PreparedImage, geometries: Sequence[Geometry], memory: SharedMemory
+) -> tuple[bytes, bytes]:
+    """Return head and body of an answer that carries `prepared`, whose tensors go to `memory` if they fit."""
+    tensors = [prepared.tensors[geometry] for geometry in geometries]
+    shared = memory.write(tensors)
     head = {
         "width": prepared.width,
         "height": prepared.height,
         "has_alpha": prepared.has_alpha,
         "media_type": prepared.media_type,
+        "shared": shared,
     }
-    return json.dumps(head).encode(), b"".join(prepared.tensors[g].tobytes() for g in geometries)
+    body = b"" if shared is not None else b"".join(tensor.tobytes() for tensor in tensors)
+    return json.dumps(head).encode(), body
 
 
 def pack_refusal(refusal: Refusal) -> bytes:
     """Return the head of an answer without a body."""
     return json.dumps({"code": refusal.code.value, "detail": refusal.detail}).encode()
+
+
+def whole_body(head: bytes, body: bytes, memory: SharedMemory) -> bytes:
+    """Return an answer's body, wherever it lies; it is the caller's own."""
+    shared = json.loads(head).get("shared")
+    return body if shared is None else memory.read(shared)
 
 
 def unpack_answer(head: bytes, body: bytes, geometries: Sequence[Geometry]) -> PreparedImage | Refusal:

@@ -22,6 +22,7 @@ from orchestrator.images.codes import DecodeCode, UnavailableCode
 from orchestrator.images.decoder import MIB, Decoder
 from orchestrator.images.limits import Limits
 from orchestrator.images.prepare import prepare
+from orchestrator.images.shared import ROOM
 from orchestrator.records import Geometry, PreparedImage
 
 pytestmark = pytest.mark.anyio
@@ -61,6 +62,25 @@ def gone(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+async def test_tensors_that_shared_memory_has_no_room_for_come_all_the_same(decoder) -> None:
+    # Given models of so many sizes that their tensors take more than the child shares with us
+    geometries = [Geometry(size=size) for size in range(448, 448 + 8)]
+    here = prepare(GOOD, geometries)
+    assert sum(tensor.nbytes for tensor in here.tensors.values()) > ROOM
+    # When the picture is prepared there, then nothing is missing
+    there = await decoder.prepare(GOOD, geometries)
+    for geometry in geometries:
+        np.testing.assert_array_equal(there.tensors[geometry], here.tensors[geometry])
+
+
+async def test_a_tensor_stays_when_its_child_prepares_the_next_picture() -> None:
+    async with Decoder(processes=1, timeout=20) as pool:
+        first = (await pool.prepare(GOOD, [MODEL])).tensors[MODEL]
+        kept = first.copy()
+        await pool.prepare(encoded(drawing(200, 300), "PNG"), [MODEL])
+    np.testing.assert_array_equal(first, kept)
 
 
 async def test_a_picture_comes_back_as_if_prepared_here(decoder) -> None:
