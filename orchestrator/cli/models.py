@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from orchestrator.cli import comparing, model_fetch, model_files, priority, raw, rollout
 from orchestrator.cli.publishing import actor, publish_folder, say, with_triton
@@ -121,8 +121,8 @@ def list_(
         listed = [asdict(row) | {"shadow": _as_dict(shadowed.get(row.id))} for row in rows]
         typer.echo(json.dumps(listed, indent=2, default=str))
         return
-    headers = ("model", "version", "state", "loaded", "speaks", "registered", "as a shadow")
-    table = Table(*headers, box=SIMPLE_HEAD, pad_edge=False)
+    headers = ("version", "state", "loaded", "speaks", "registered", "as a shadow")
+    table = Table(Column("model", no_wrap=True), *headers, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(
             row.name,
@@ -150,10 +150,11 @@ def show(name: Name, version: Number, as_json: AsJson = False) -> None:
         return
     console = Console()
     console.print(_facts_table(row, manifest))
-    table = Table("when", "who", "what", "detail", title="what was done")
+    console.print("what was done")
     for entry in history:
-        table.add_row(f"{entry.at:%Y-%m-%d %H:%M:%S} UTC", entry.actor, entry.action, entry.detail)
-    console.print(table)
+        typer.echo(f"{entry.at:%Y-%m-%d %H:%M:%S} UTC  {entry.actor}  {entry.action}")
+        for what, value in json.loads(entry.detail or "{}").items():
+            typer.echo(f"    {what}: {value if isinstance(value, str) else json.dumps(value)}")
 
 
 @app.command()

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.filesize import decimal
+from rich.table import Column, Table
 
 from orchestrator.cli.publishing import actor
 from orchestrator.cli.session import with_store
@@ -47,8 +48,8 @@ def list_(as_json: AsJson = False) -> None:
         text = json.dumps({"versions": listed, "bytes_on_disk": on_disk}, indent=2, default=str)
         typer.echo(text)
         return
-    columns = ("model", "version", "state", "images", "rows, about", "size, about", "kept", "dropped")
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    columns = ("version", "state", "images", "rows, about", "size, about", "kept", "dropped")
+    table = Table(Column("model", no_wrap=True), *columns, box=SIMPLE_HEAD, pad_edge=False)
     for one in found:
         dropped = 0 if one.retention is None else one.retention.dropped_images
         table.add_row(
@@ -57,12 +58,12 @@ def list_(as_json: AsJson = False) -> None:
             one.row.state,
             f"{one.stored.images:,}",
             f"{one.stored.rows:,}",
-            _megabytes(one.bytes),
+            decimal(one.bytes),
             _kept(one),
             f"of {dropped:,} images" if dropped else "",
         )
     Console().print(table)
-    typer.echo(f"on disk, with what is free for new rows: {_megabytes(on_disk)}")
+    typer.echo(f"on disk, with what is free for new rows: {decimal(on_disk)}")
 
 
 @app.command()
@@ -94,6 +95,8 @@ def keep(
     policy = RawPolicy.DROP if drop else RawPolicy.KEEP if newest is None else RawPolicy.NEWEST
     if policy is not RawPolicy.KEEP and not yes:
         found = with_store(lambda store: retention.raw_of(store, name, version))
+        if not force:
+            with_store(lambda _: _check(found))
         typer.confirm(_question(found, newest or 0, force), abort=True)
     with_store(
         lambda store: retention.set_policy(
@@ -104,11 +107,16 @@ def keep(
     typer.echo(f"{name} {version}: {_kept(found)}; there are about {found.stored.rows:,} rows now")
 
 
+async def _check(found: RawOf) -> None:
+    """Refuse now what would be refused after the question."""
+    retention.expect_not_needed(found.row.name, found.row.version, found.row.state)
+
+
 def _question(found: RawOf, newest: int, force: bool) -> str:
     images = max(0, found.stored.images - newest)
     share = images / found.stored.images if found.stored.images else 0
     name = f"{found.row.name} {found.row.version}"
-    lines = [f"Drop what {name} said of {images:,} images, about {_megabytes(round(share * found.bytes))}?"]
+    lines = [f"Drop what {name} said of {images:,} images, about {decimal(round(share * found.bytes))}?"]
     if force and found.row.state in PROTECTED:
         lines.insert(0, f"{name} is {found.row.state}: changed rules will find nothing new on these images.")
     if found.replaced:
@@ -122,7 +130,3 @@ def _kept(found: RawOf) -> str:
         return "all"
     what = "none" if said.policy is RawPolicy.DROP else f"of the newest {said.newest:,} images"
     return what + (", by force" if said.forced else "")
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"

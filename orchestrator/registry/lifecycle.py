@@ -40,7 +40,10 @@ async def find_version(store: Store, name: str, version: int) -> VersionRow:
     """Return a version's row. Raises NotFound (`version_not_found`)."""
     row = await store.read(lambda tx: models.find(tx, name, version))
     if row is None:
-        raise NotFound(f"no version {version} of {name} is registered", code="version_not_found")
+        raise NotFound(
+            f"no version {version} of {name} is registered (`tagdesk models list` shows which are)",
+            code="version_not_found",
+        )
     return row
 
 

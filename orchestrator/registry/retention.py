@@ -59,6 +59,15 @@ async def raw_of(store: Store, name: str, version: int) -> RawOf:
     return RawOf(row, stored, said.get(row.id), replaced)
 
 
+def expect_not_needed(name: str, version: int, state: VersionState) -> None:
+    """Raise Conflict (`raw_in_use`) for a version of whose raw predictions none should be dropped."""
+    if state in PROTECTED:
+        raise Conflict(
+            f"{name} {version} is {state}: what it said is needed for re-maps; insist with --force",
+            code="raw_in_use",
+        )
+
+
 async def set_policy(
     store: Store,
     name: str,
@@ -81,11 +90,8 @@ async def set_policy(
     async def work(tx: Transaction) -> None:
         before = await raw_retention.lock(tx, row.id)
         state = (await models.lock_one(tx, row.id)).state
-        if policy is not RawPolicy.KEEP and state in PROTECTED and not force:
-            raise Conflict(
-                f"{name} {version} is {state}: what it said is needed for re-maps; insist with force",
-                code="raw_in_use",
-            )
+        if policy is not RawPolicy.KEEP and not force:
+            expect_not_needed(name, version, state)
         forced = force and policy is not RawPolicy.KEEP
         was: tuple[RawPolicy, int | None, bool] = (RawPolicy.KEEP, None, False)
         if before is not None:

@@ -67,7 +67,7 @@ async def promote(
     """Make a version the active one of its name, if what is known of it lets it.
 
     The first of a name has nothing to be compared with and passes. `force` passes in any case, with a
-    `reason` for the record. `restale`: queue what only older versions have looked at. Promoting the active
+    `reason`, which is recorded in any case. `restale`: queue what only older versions have looked at. Promoting the active
     version changes nothing. Raises InvalidInput (`reason_missing`), Conflict (`promotion_refused`,
     `active_changed`), and as `lifecycle.activate`; nothing has changed then.
     """
@@ -86,7 +86,7 @@ async def promote(
     if before is not None and found and not force:
         raise Conflict(
             f"{name} {version} is not promoted over {before.version}: {'; '.join(found)}. Let it shadow and"
-            " people review for longer, or force it with a reason",
+            " people review for longer, or force it with a reason (--force --reason)",
             code="promotion_refused",
         )
     backfill: list[int] = []
@@ -97,7 +97,9 @@ async def promote(
 
     detail: dict[str, object] = {"measured": None if measured is None else measured.as_detail()}
     if found:
-        detail |= {"forced": list(found), "reason": reason}
+        detail["forced"] = list(found)
+    if (reason or "").strip():
+        detail["reason"] = reason
     switch = Switch("promoted", detail, instead_of=(None if before is None else before.id,), also=also)
     async with alone(place.settings, name, say=place.say, patience=place.patience):
         await switch_to(

@@ -189,6 +189,12 @@ async def set_active(tx: Transaction, version_id: int) -> None:
         drain=DRAIN,
     )
     await _take_over(tx, version_id, before)
+    # It leaves its old place in the line that roll backs follow, or that would become a circle.
+    await tx.execute(
+        "UPDATE model_versions SET replaced_id = :further WHERE replaced_id = :id",
+        further=next(row.replaced_id for row in rows if row.id == version_id),
+        id=version_id,
+    )
     await tx.execute(
         "UPDATE model_versions SET replaced_id = :before WHERE id = :id",
         before=None if before is None else before.id,
