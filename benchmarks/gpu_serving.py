@@ -1,7 +1,9 @@
 """What one GPU can take, and how many cores feed it. For a machine with a GPU, without a network:
 
-    python -m benchmarks.gpu_serving                    # all; some minutes
-    python -m benchmarks.gpu_serving --device cpu --batches 1,2 --seconds 1     # a trial without a GPU
+    python benchmarks/gpu_serving.py                    # all; some minutes
+    python benchmarks/gpu_serving.py --device cpu --batches 1,2 --seconds 1     # a trial without a GPU
+
+A copy of the source is enough, from any folder; nothing has to be installed of it.
 
 It needs PyTorch, ONNX Runtime, onnx, numpy and Pillow, and nothing else that this project needs; so it draws
 its own table. A ViT-B/16 at 448 pixels with 10,861 outputs stands for the real tagger: random weights of its
@@ -20,11 +22,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script it finds the rest of the source
 
 from benchmarks.wd14_shape import FULL, LABELS, PATCH, SIZE, build
 from orchestrator.images.prepare import prepare

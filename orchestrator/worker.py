@@ -27,7 +27,7 @@ QUEUE_VARIABLE = "TAGDESK_WORKER_QUEUE"
 METRICS_HOST_VARIABLE, METRICS_PORT_VARIABLE = "dramatiq_prom_host", "dramatiq_prom_port"
 METRICS_FOLDER_VARIABLE = "dramatiq_prom_db"
 
-# A live message is one image, a backfill message 64. While the last of one's are stored, another's are decoded.
+# A live message is one image, a backfill message 64: while the last of one are stored, others are decoded.
 THREADS = {Priority.LIVE: 16, Priority.BACKFILL: 3}
 
 # Where decoding children of both queues compete for a core, somebody waits for the live one's.

@@ -14,6 +14,7 @@ from orchestrator.board_import.rows import AnyRow, BadRow, ImageRow, LinkRow, Pa
 from orchestrator.board_import.tag_plan import plan_good
 from orchestrator.store import board_import as stored
 from orchestrator.store import tags
+from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 
 CHUNK = 10_000
@@ -39,7 +40,7 @@ class Problem:
 @dataclass(slots=True)
 class Checked:
     """A file after the first pass. `problems` by line. `complete`: false when there were too many to read on.
-    `anonymous`: links that do not say who put them there."""
+    `anonymous`: the first line that decides on suggestions and does not say who put the link there."""
 
     kind: Kind
     path: Path
@@ -47,7 +48,7 @@ class Checked:
     rows: int = 0
     problems: dict[int, str] = field(default_factory=dict)
     complete: bool = True
-    anonymous: bool = False
+    anonymous: int | None = None
 
     def listed(self) -> list[Problem]:
         """Return the problems in the order of lines."""
@@ -170,7 +171,19 @@ class Checker:
                 checked.problems[row.line] = f"image is {row.image}: no image has that external id"
             elif row.tag not in self._known.tags:
                 checked.problems[row.line] = f"tag is {row.tag}: no tag has that external id"
-            elif row.by is None:
-                checked.anonymous = True
-            elif row.by not in self._known.users:
+            elif row.by is not None and row.by not in self._known.users:
                 checked.problems[row.line] = f"by is {row.by}: nobody has that external id"
+        if checked.anonymous is None:
+            checked.anonymous = await self._anonymous([row for row in good if row.by is None])
+
+    async def _anonymous(self, rows: Sequence[LinkRow]) -> int | None:
+        """Return the first line of those that answer what people are asked."""
+
+        async def work(tx: Transaction) -> int | None:
+            if not rows or not await stored.any_suggestion(tx, pending=True):
+                return None
+            ids = await stored.image_ids(tx, {row.image for row in rows})
+            asked = await stored.with_pending(tx, ids.values())
+            return next((row.line for row in rows if ids.get(row.image) in asked), None)
+
+        return await self._store.read(work)

@@ -97,9 +97,21 @@ def read(kind: Kind, path: Path) -> Iterator[Row]:
         try:
             yield from reader(COLUMNS[kind], path, text)
         except UnicodeDecodeError as error:
-            raise BadBoardFile(f"{path}: this is no UTF-8: {error.reason}") from error
+            raise BadBoardFile(f"{path}, line {_not_text(path)}: this is no UTF-8: {error.reason}") from error
         except (gzip.BadGzipFile, EOFError) as error:
             raise BadBoardFile(f"{path}: cannot be unpacked: {error}") from error
+
+
+def _not_text(path: Path) -> int:
+    """Return the first line that is no UTF-8; readers are some lines ahead of what they give."""
+    number = 0
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        for number, line in enumerate(file, start=1):  # noqa: B007
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                break
+    return number
 
 
 def _read_csv(columns: Columns, path: Path, text: IO[str]) -> Iterator[Row]:

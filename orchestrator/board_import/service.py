@@ -117,10 +117,10 @@ class BoardImport:
             )
         for one in bad.values():
             await asyncio.to_thread(write_rejects, one)
-        anonymous = any(one.anonymous for one in checked.values())
-        nobody = anonymous and self._options.actor is None
-        if nobody and await self._store.read(lambda tx: stored.any_suggestion(tx, pending=True)):
-            raise ActorNeeded
+        if self._options.actor is None:
+            for one in checked.values():
+                if one.anonymous is not None:
+                    raise ActorNeeded(f"{one.path}, line {one.anonymous}")
 
     async def _import(self, file: Checked, run: ImportRun) -> Counts:
         self._options.watch.begins(file.kind, file.rows, run.counts.rows)

@@ -34,10 +34,10 @@ class ActorNeeded(BadBoardFile):
 
     code = "import_actor_needed"
 
-    def __init__(self) -> None:
+    def __init__(self, where: str = "these rows") -> None:
         super().__init__(
-            "these rows decide on suggestions that people are asked about, and do not say who decides: name a"
-            " user by --as"
+            f"{where}: this decides on suggestions that people are asked about, and does not say who decides:"
+            " name a user by --as"
         )
 
 

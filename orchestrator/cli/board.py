@@ -24,6 +24,7 @@ from orchestrator import accounts
 from orchestrator.board_import.checking import MOST_PROBLEMS, Checked
 from orchestrator.board_import.files import Kind
 from orchestrator.board_import.service import REJECTS, BoardImport, Options, Watch
+from orchestrator.board_import.writing import ActorNeeded
 from orchestrator.cli.session import with_settings
 from orchestrator.errors import InvalidInput, NotFound
 from orchestrator.settings import Settings
@@ -97,6 +98,8 @@ def import_(  # noqa: PLR0917 - typer makes options of them
         typer.echo("stopped; the same command goes on where this one stopped", err=True)
         raise typer.Exit(_STOPPED) from None
     _show(found, command.checked, as_json=as_json)
+    for note in command.notes:
+        typer.echo(note, err=True)
     if found is None or (check and any(one.problems for one in command.checked.values())):
         raise typer.Exit(1)
 
@@ -124,10 +127,11 @@ class _Rate(ProgressColumn):
 
 
 class _Command:
-    """What was asked for. `checked`: the files after the first pass."""
+    """What was asked for. `checked`: the files after the first pass; `notes`: what an import will ask for."""
 
     def __init__(self, files: Mapping[Kind, Path], check: bool, skip_bad: bool, as_user: str | None) -> None:
         self.checked: dict[Kind, Checked] = {}
+        self.notes: list[str] = []
         self._files = files
         self._check = check
         self._skip_bad = skip_bad
@@ -163,6 +167,12 @@ class _Command:
             )
             self.checked = await work.check()
             if self._check:
+                if actor is None:
+                    self.notes = [
+                        str(ActorNeeded(f"{one.path}, line {one.anonymous}"))
+                        for one in self.checked.values()
+                        if one.anonymous is not None
+                    ]
                 return {}
             if not self._skip_bad and any(one.problems for one in self.checked.values()):
                 return None
@@ -177,7 +187,8 @@ def _show(found: Mapping[Kind, Counts] | None, checked: Mapping[Kind, Checked], 
         if len(problems) > _SHOWN:
             typer.echo(f"{one.path}: and {len(problems) - _SHOWN:,} more bad rows", err=True)
         if not one.complete:
-            typer.echo(f"{one.path}: not read on after {MOST_PROBLEMS:,} bad rows", err=True)
+            text = f"{one.path}: rows behind the first {MOST_PROBLEMS:,} bad ones were not read"
+            typer.echo(text, err=True)
     if as_json:
         typer.echo(json.dumps(_values(found, checked)))
         return

@@ -119,13 +119,16 @@ def infer(
 
         found = asyncio.run(inferring.run(job, settings, tell=tell))
     typer.echo(
-        f"{found.looked:,} images were looked at, {found.before:,} were there before;"
+        f"{found.looked - found.out_of_reach:,} images were looked at, {found.before:,} were there before;"
         f" `tagdesk backfill ingest` takes {out} in"
     )
     for code, images in sorted(found.failed.items()):
         typer.echo(f"  {images:,} failed: {code}")
     if found.out_of_reach:
-        typer.echo(f"  {found.out_of_reach:,} out of reach: this host does not have their pictures")
+        typer.echo(
+            f"  {found.out_of_reach:,} out of reach: this host does not have their pictures."
+            " Say where they are by --images-from, and run this again"
+        )
         raise typer.Exit(1)
 
 

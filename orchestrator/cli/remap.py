@@ -23,14 +23,13 @@ from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
 
 app = typer.Typer(
-    no_args_is_help=True,
     help=(
         "Bring pending suggestions in line with mappings, tags and thresholds as they are now, from stored"
         " scores: no model looks again, and what people decided stays. The keeper does so by itself some"
         " seconds after a change.\n\n"
         "Examples:\n\n"
-        "  tagdesk remap start --dry-run            what would change\n\n"
-        "  tagdesk remap start --tag smile --wait   only where this tag comes or goes\n\n"
+        "  tagdesk remap --all --dry-run         what would change\n\n"
+        "  tagdesk remap --tags smile --wait     only where this tag comes or goes\n\n"
         "  tagdesk remap status"
     ),
 )
@@ -40,21 +39,58 @@ _SHOWN = 20
 Id = Annotated[int, typer.Argument(min=1, help="A re-map, as `status` shows it.")]
 
 
+Everything = Annotated[bool, typer.Option("--all", help="Every image.")]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tags", "--tag", help="Only where this tag comes or goes: its title. May be repeated."),
+]
+Images = Annotated[
+    list[int] | None,
+    typer.Option("--images", "--image", min=1, help="Only this image: our id of it. May be repeated."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would change; change nothing.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Show how far it is until it has ended.")]
+
+
+@app.callback(invoke_without_command=True)
+def alone(
+    context: typer.Context,
+    *,
+    everything: Everything = False,
+    tag: Tags = None,
+    image: Images = None,
+    dry_run: DryRun = False,
+    wait: Wait = False,
+) -> None:
+    """Start a re-map, when no command is given."""
+    named = everything or tag or image
+    if context.invoked_subcommand is not None:
+        if named or dry_run or wait:
+            raise typer.BadParameter(f"`{context.invoked_subcommand}` goes before its options, and alone")
+    elif named:
+        start(everything=everything, tag=tag, image=image, dry_run=dry_run, wait=wait)
+    elif dry_run or wait:
+        raise typer.BadParameter("say what to re-map: --all, --tags or --images")
+    else:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
 @app.command()
 def start(
-    tag: Annotated[
-        list[str] | None, typer.Option(help="Only where this tag comes or goes: its title.")
-    ] = None,
-    image: Annotated[list[int] | None, typer.Option(min=1, help="Only this image: our id of it.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would change; change nothing.")
-    ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Show how far it is until it has ended.")] = False,
+    *,
+    everything: Everything = False,
+    tag: Tags = None,
+    image: Images = None,
+    dry_run: DryRun = False,
+    wait: Wait = False,
 ) -> None:
-    """Re-map everything, or the images or tags that are named.
+    """Re-map everything, or the images or tags that are named. The same as without `start`.
 
-    Examples: tagdesk remap start --dry-run · tagdesk remap start --image 12 --image 13 --wait
+    Examples: tagdesk remap start --dry-run · tagdesk remap start --images 12 --images 13 --wait
     """
+    if everything and (tag or image):
+        raise typer.BadParameter("either --all, or what is named")
     scope = with_store(lambda store: _scope(store, tag or [], image or []))
     if dry_run:
         summary, titles = with_settings(lambda store, settings: _dry_run(store, settings, scope))

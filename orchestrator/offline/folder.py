@@ -31,6 +31,8 @@ def alone(folder: Path, shard: Shard) -> Iterator[None]:
 def finished_parts(folder: Path, work: WorkList, shard: Shard, size: int) -> frozenset[int]:
     """Return which parts of a shard are there, each of `size` images; what is half written goes.
 
+    One with images that were out of reach is none of them: perhaps this run has their pictures.
+
     Raises InvalidInput (`other_run`) for parts of another list or run, (`bad_part`), OSError.
     """
     remove_unfinished(folder, shard)
@@ -41,9 +43,10 @@ def finished_parts(folder: Path, work: WorkList, shard: Shard, size: int) -> fro
             raise _other(path, "answers another work list, or another number of shards")
         if header.shard != shard.number:
             continue
-        if header != PartHeader.of(work, shard, header.part, size):
+        if header.model_copy(update={"out_of_reach": 0}) != PartHeader.of(work, shard, header.part, size):
             raise _other(path, "has another number of images than the parts of this run")
-        done.add(header.part)
+        if not header.out_of_reach:
+            done.add(header.part)
     return frozenset(done)
 
 

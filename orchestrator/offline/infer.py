@@ -44,7 +44,7 @@ from orchestrator.telemetry import Metrics
 
 log = structlog.get_logger(__name__)
 
-PART_IMAGES = 1000
+PART_IMAGES = 200
 """Images of a part: what a run that is killed has to do again, at most four times."""
 STACK_SECONDS = 1.0
 """How long computing a stack may take: nobody else waits here."""
@@ -255,9 +255,14 @@ class _Runner:
 
     def _write(self, part: _Part) -> None:
         outcomes = [part.outcomes[image.id] for image in part.images]
+        missed = sum(isinstance(one, UnseenImage) and one.out_of_reach for one in outcomes)
+        header = part.header.model_copy(update={"out_of_reach": missed})
         pack = to_lines if self._job.form is Format.JSONL else to_arrays
-        name = part_name(self._job.shard, part.header.part, self._job.form)
-        write_whole(self._job.out / name, part.header, pack(part.header, outcomes))
+        name = part_name(self._job.shard, header.part, self._job.form)
+        write_whole(self._job.out / name, header, pack(header, outcomes))
+        for form in Format:  # an earlier run's, with images out of reach
+            if form is not self._job.form:
+                (self._job.out / part_name(self._job.shard, header.part, form)).unlink(missing_ok=True)
 
     def _progress(self) -> Progress:
         return Progress(

@@ -59,6 +59,7 @@ class PartHeader(Line):
     part: int = Field(ge=1)
     parts: int = Field(ge=1)
     images: int = Field(ge=1)
+    out_of_reach: int = Field(0, ge=0, description="images to be looked at by a run that has their pictures")
 
     @classmethod
     def of(cls, work: WorkList, shard: Shard, part: int, size: int) -> "PartHeader":
@@ -131,8 +132,13 @@ def part_name(shard: Shard, part: int, form: Format) -> str:
 
 
 def find_parts(folder: Path) -> list[Path]:
-    """Return the parts in a folder by shard and number. Raises OSError."""
-    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    """Return the parts in a folder by shard and number. Raises InvalidInput (`bad_part`) for one that was
+    renamed, OSError."""
+    found = sorted(path for path in folder.iterdir() if path.name.startswith("part-"))
+    for path in found:
+        if not _NAME.fullmatch(path.name):
+            raise damaged(f"{path}: no part has such a name; remove it, or give it the name that it had")
+    return found
 
 
 def remove_unfinished(folder: Path, shard: Shard) -> None:

@@ -8,7 +8,7 @@ from orchestrator.errors import Conflict, InvalidInput
 from orchestrator.records import RunState
 from orchestrator.remap.chunk import look
 from orchestrator.remap.difference import total
-from orchestrator.store import backfills, remaps, rules_version, tags
+from orchestrator.store import backfills, images, remaps, rules_version, tags
 from orchestrator.store.remaps import Changes, Remap
 from orchestrator.store.transaction import Transaction
 from orchestrator.store.unit_of_work import Store
@@ -62,7 +62,7 @@ async def next_ids(tx: Transaction, scope: Scope, after: int, until: int) -> lis
 
 
 async def check(tx: Transaction, scope: Scope) -> None:
-    """Raise InvalidInput (`bad_scope`, `unknown_tag`) for a scope that makes no sense."""
+    """Raise InvalidInput (`bad_scope`, `unknown_tag`, `unknown_image`) for a scope that makes no sense."""
     if scope.images and scope.tags:
         raise InvalidInput("a re-map is of images, or of tags", code="bad_scope")
     if len(scope.images) > MOST_IMAGES:
@@ -70,6 +70,9 @@ async def check(tx: Transaction, scope: Scope) -> None:
     unknown = set(scope.tags) - (await tags.by_ids(tx, set(scope.tags))).keys()
     if unknown:
         raise InvalidInput(f"no tag has the id {min(unknown)}", code="unknown_tag")
+    unknown = set(scope.images) - {one.id for one in await images.get_many(tx, scope.images)}
+    if unknown:
+        raise InvalidInput(f"no image has the id {min(unknown)}", code="unknown_image")
 
 
 async def start(store: Store, scope: Scope) -> Remap:

@@ -67,9 +67,9 @@ async def promote(
     """Make a version the active one of its name, if what is known of it lets it.
 
     The first of a name has nothing to be compared with and passes. `force` passes in any case, with a
-    `reason`, which is recorded in any case. `restale`: queue what only older versions have looked at. Promoting the active
-    version changes nothing. Raises InvalidInput (`reason_missing`), Conflict (`promotion_refused`,
-    `active_changed`), and as `lifecycle.activate`; nothing has changed then.
+    `reason`, which is recorded in any case. `restale`: queue what only older versions have looked at.
+    Promoting the active version changes nothing. Raises InvalidInput (`reason_missing`), Conflict
+    (`promotion_refused`, `active_changed`), and as `lifecycle.activate`; nothing has changed then.
     """
     if force and not (reason or "").strip():
         raise InvalidInput("forcing needs a reason for the record", code="reason_missing")

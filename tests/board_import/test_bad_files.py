@@ -92,11 +92,12 @@ async def test_bad_rows_are_named_by_line_and_nothing_is_written(
         ("tags.csv", 'external_id,title,type\n1,"a', "no CSV"),
         ("tags.txt", "", "neither in .csv nor in .jsonl"),
         ("tags.csv.gz", "external_id", "unpacked"),
+        ("tags.csv", "external_id,title,type\n1,a,theme\n2,caf\udce9,theme\n", "line 3: this is no UTF-8"),
     ],
 )
 async def test_a_file_that_is_none_is_refused(files: Files, name: str, text: str, says: str) -> None:
     path = files.folder / name
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     files.paths[Kind.TAGS] = path
     with pytest.raises(BadBoardFile, match=says):
         await files.check()

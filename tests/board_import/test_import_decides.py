@@ -39,9 +39,13 @@ async def test_links_answer_pending_suggestions(board: SmallBoard, files: Files)
     links = [{"image": image, "tag": tag} for image in (900, 901, 902) for tag in (101, 105)]
     files.write(Kind.LINKS, links)
     # When links come that do not say who made them, nobody is taken for it
-    with pytest.raises(ActorNeeded):
+    with pytest.raises(ActorNeeded, match="line 4"):
         await files.run()
     assert await board.linked(quiet) == set()
+    # Links of other images need nobody, and neither does asking what a file would need
+    files.write(Kind.LINKS, links[:2])
+    assert (await files.check())[Kind.LINKS].anonymous is None
+    files.write(Kind.LINKS, links)
     counts = await files.run(Options(actor=board.moderator))
     # Then the suggestions are approved by implication, and what they make redundant is cleared
     assert counts[Kind.LINKS] == Counts(new=6)

@@ -9,9 +9,12 @@ from orchestrator.settings import Settings
 
 
 def test_a_re_map_is_looked_at_started_watched_and_ended(installation: Settings) -> None:
-    # When somebody only looks
-    looked = tagdesk("remap", "start", "--dry-run")
-    assert (looked.exit_code, "of 0 images 0 would change" in looked.output) == (0, True), looked.output
+    # When somebody only looks, with or without saying `start`
+    for command in (("start",), ("start", "--all"), ("--all",), ("--tags", "smile")):
+        looked = tagdesk("remap", *command, "--dry-run")
+        assert (looked.exit_code, "of 0 images 0 would change" in looked.output) == (0, True), looked.output
+    assert "say what to re-map" in tagdesk("remap", "--dry-run").output
+    assert "either --all" in tagdesk("remap", "--all", "--tags", "smile").output
     assert "there are no re-maps" in tagdesk("remap", "status").output
     # When one is started, it can be paused and resumed
     assert "re-map 1 has begun" in tagdesk("remap", "start", "--tag", "smile").output
@@ -25,7 +28,8 @@ def test_a_re_map_is_looked_at_started_watched_and_ended(installation: Settings)
     assert tagdesk("remap", "cancel", "1").exit_code == 1
 
 
-def test_a_tag_that_there_is_not_is_named(installation: Settings) -> None:
-    answer = tagdesk("remap", "start", "--tag", "nobody")
-    assert answer.exit_code == 1
-    assert "nobody" in str(answer.exception)
+def test_what_there_is_not_is_named(installation: Settings) -> None:
+    for option, unknown in (("--tags", "nobody"), ("--images", "4711")):
+        answer = tagdesk("remap", option, unknown)
+        assert answer.exit_code == 1
+        assert unknown in str(answer.exception)

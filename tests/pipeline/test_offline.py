@@ -20,7 +20,7 @@ from orchestrator.errors import Conflict, InvalidInput, ModelError
 from orchestrator.offline.arrays import read_arrays
 from orchestrator.offline.folder import alone
 from orchestrator.offline.ingest import Fate
-from orchestrator.offline.parts import Format, Part, SeenImage, UnseenImage, read_lines
+from orchestrator.offline.parts import Format, Part, SeenImage, UnseenImage, find_parts, read_lines
 from orchestrator.offline.worklist import WHOLE, Shard
 from orchestrator.pipeline.claims import claim
 from orchestrator.records import Eligibility, ImageSource, ImageState, Priority, SourceKind
@@ -421,6 +421,10 @@ async def test_pictures_may_come_from_a_folder_of_copies(offline: Offline):
     reasons = [one.code for one in part.outcomes if isinstance(one, UnseenImage) and one.out_of_reach]
     assert reasons == ["path_refused", "picture_changed"]
     assert (looked.out_of_reach, looked.failed) == (2, {})
+    # And as long as one is, the same command tries again, whatever form it writes
+    again = await offline.infer(offline.job(images_from=copies, form=Format.NPZ))
+    assert (again.before, again.looked, again.out_of_reach) == (0, 6, 2)
+    assert [path.suffix for path in find_parts(offline.job().out)] == [".npz"]
     # And these two stay as they are
     assert await offline.fates() == {Fate.STORED: 4, Fate.OUT_OF_REACH: 2}
     assert [await world.state(one) for one in (nowhere, changed)] == [ImageState.QUEUED] * 2
