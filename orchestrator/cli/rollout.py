@@ -40,8 +40,10 @@ def shadow(
 
     async def work(place: Place) -> None:
         if stop:
-            await shadowing.end_shadow(place, name, version)
-            typer.echo(f"{name} {version} looks no more")
+            ended = await shadowing.end_shadow(place, name, version)
+            typer.echo(
+                f"{name} {version} " + ("looks no more" if ended else "is no shadow: nothing has changed")
+            )
             return
         found = await shadowing.shadow(place, name, version, part)
         typer.echo(f"{name} {version} looks at {as_percent(found.share)} of the images, without a say")
@@ -201,4 +203,6 @@ def _measured(found: Measured) -> str:
     text = f"both looked at {found.images:,} images"
     if found.f1 is not None:
         text += f"; F1 {found.f1[0]:.3f} → {found.f1[1]:.3f} on {found.judged:,} that people judged"
+    if found.change is None:
+        text += f"; people have judged {found.judged:,} of them, too few to say which version is better"
     return text

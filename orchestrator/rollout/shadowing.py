@@ -50,7 +50,8 @@ async def shadow(place: Place, name: str, version: int, share: float) -> Shadow:
     return found
 
 
-async def end_shadow(place: Place, name: str, version: int) -> None:
-    """Have a version score no more; what it scored stays, and it is staged again. Raises NotFound."""
+async def end_shadow(place: Place, name: str, version: int) -> bool:
+    """Have a version score no more; what it scored stays, and it is what it was before. False when it is no
+    shadow. Raises NotFound."""
     row = await find_version(place.store, name, version)
-    await place.store.write(lambda tx: shadows.end(tx, row.id, actor=place.actor))
+    return await place.store.write(lambda tx: shadows.end(tx, row.id, actor=place.actor))

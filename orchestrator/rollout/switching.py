@@ -95,7 +95,11 @@ async def promote(
         backfill[:] = [await start_stale(tx, name)] if restale else []
         return {"backfill": backfill[0]} if backfill else {}
 
-    detail: dict[str, object] = {"measured": None if measured is None else measured.as_detail()}
+    rails = guard or Guard()
+    detail: dict[str, object] = {
+        "measured": None if measured is None else measured.as_detail(),
+        "guard": {"min_images": rails.min_images, "margin": rails.margin},
+    }
     if found:
         detail["forced"] = list(found)
     if (reason or "").strip():

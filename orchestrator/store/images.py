@@ -11,7 +11,7 @@ All moments are the database's own clock.
 """
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import InvalidInput, NotFound
@@ -318,8 +318,9 @@ async def requeue(
     return True
 
 
-async def requeue_many(tx: Transaction, image_ids: Collection[int], priority: Priority) -> list[int]:
-    """Queue images that have ended or were only imported; returns those that need a message.
+async def requeue_many(tx: Transaction, image_ids: Sequence[int], priority: Priority) -> list[int]:
+    """Queue images that have ended or were only imported; returns those that need a message, in the order of
+    `image_ids`.
 
     An image that is queued stays as it is, whoever waits for it; it needs a message if it had none. One that
     is running is left alone. Rows are locked in id order.
@@ -342,7 +343,8 @@ async def requeue_many(tx: Transaction, image_ids: Collection[int], priority: Pr
             ids=ended,
             priority=priority,
         )
-    return sorted([*ended, *(row[0] for row in rows if row[1] == ImageState.QUEUED and row[2] is None)])
+    needing = {*ended, *(row[0] for row in rows if row[1] == ImageState.QUEUED and row[2] is None)}
+    return [one for one in image_ids if one in needing]
 
 
 async def get(tx: Transaction, image_id: int) -> Image:

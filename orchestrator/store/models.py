@@ -4,7 +4,7 @@ Where a version's floors come from is in `floors`.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from orchestrator.errors import Conflict, InvalidInput, NotFound
@@ -329,13 +329,25 @@ async def by_state(
     tx: Transaction, settings: Settings, states: Collection[VersionState] = LOOKING_STATES
 ) -> list[ServedModel]:
     """Return the versions in these states with labels and effective thresholds, by priority; of retired ones
-    those that were active once: others only looked."""
-    return await _where(
+    those that were active once: others only looked. One of these that is a shadow now counts as retired: what
+    it said stays said."""
+    if VersionState.RETIRED not in states:
+        return await _where(tx, settings, "state IN :states", states=sorted(states))
+    found = await _where(
         tx,
         settings,
-        "state IN :states AND (state <> 'retired' OR activated_at IS NOT NULL)",
+        "(state IN :states AND (state <> 'retired' OR activated_at IS NOT NULL)) OR id IN :shadows",
         states=sorted(states),
+        shadows=(shadows := await _shadows_that_spoke(tx)) or [0],
     )
+    return [replace(one, state=VersionState.RETIRED) if one.id in shadows else one for one in found]
+
+
+async def _shadows_that_spoke(tx: Transaction) -> list[int]:
+    rows = await tx.fetch_rows(
+        "SELECT id FROM model_versions WHERE state = 'shadow' AND activated_at IS NOT NULL"
+    )
+    return [row[0] for row in rows]
 
 
 async def _where(

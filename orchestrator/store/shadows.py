@@ -10,7 +10,7 @@ from datetime import datetime
 
 from orchestrator.errors import Conflict
 from orchestrator.records import RawPrediction, VersionState
-from orchestrator.store import audit, models, outbox, rules_version
+from orchestrator.store import audit, models, outbox
 from orchestrator.store.models import VersionRow
 from orchestrator.store.rows import moment, moment_or_none
 from orchestrator.store.transaction import Row, Transaction
@@ -110,10 +110,6 @@ async def _set_state(tx: Transaction, row: VersionRow, state: VersionState) -> N
     await tx.execute(
         "UPDATE model_versions SET state = :state, loaded = TRUE WHERE id = :id", id=row.id, state=state
     )
-    if row.activated_at is not None:
-        # What it said while it was active counts only while it is retired. A shadow that was never active is
-        # nothing to the rules: nobody needs to look at everything again for it.
-        await rules_version.bump(tx)
 
 
 async def hold_back(tx: Transaction, version_id: int, note: str) -> None:

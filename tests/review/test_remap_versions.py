@@ -1,5 +1,7 @@
 """Re-map after a promotion or a way back: pending rows follow the active version where it has looked."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
@@ -98,6 +100,24 @@ async def test_of_versions_that_are_out_of_use_the_last_one_counts(board: SmallB
     await board.store.write(lambda tx: models.set_active(tx, third))
     await remap(board)
     assert await pending(board, image) == {"smile": (1, 9000)}
+
+
+async def test_what_a_version_said_stays_said_while_it_is_a_shadow(board: SmallBoard) -> None:
+    # Given a version that was promoted, looked at an image alone, and was taken back
+    second = await another(board, 2)
+    await board.store.write(lambda tx: models.set_active(tx, second))
+    image = await replace(board, version_id=second).suggested({"hair": 6000})
+    await board.store.write(lambda tx: models.roll_back(tx, "wd14"))
+    await remap(board)
+    before = await pending(board, image)
+    assert before == {"hair": (2, 6000)}
+    # When it is a shadow, for more evidence, and no more, then what people are asked stays as it is
+    await board.store.write(lambda tx: shadows.begin(tx, second, 1_000))
+    await remap(board)
+    assert await pending(board, image) == before
+    assert await board.store.write(lambda tx: shadows.end(tx, second, actor="ada"))
+    await remap(board)
+    assert await pending(board, image) == before
 
 
 async def test_scores_of_a_shadow_are_stored_once_and_only_of_the_same_picture(board: SmallBoard) -> None:
