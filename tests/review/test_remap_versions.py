@@ -103,10 +103,16 @@ async def test_of_versions_that_are_out_of_use_the_last_one_counts(board: SmallB
 
 
 async def test_what_a_version_said_stays_said_while_it_is_a_shadow(board: SmallBoard) -> None:
-    # Given a version that was promoted, looked at an image alone, and was taken back
+    # Given a version that was promoted, looked at an image as the only one of its name, and was taken back
     second = await another(board, 2)
+    theme = await board.store.write(
+        lambda tx: models.insert_version(tx, version("theme"), state=VersionState.ACTIVE)
+    )
     await board.store.write(lambda tx: models.set_active(tx, second))
     image = await replace(board, version_id=second).suggested({"hair": 6000})
+    await board.store.write(
+        lambda tx: tx.insert_many("analyses", ("image_id", "model_version_id"), [(image, theme)])
+    )
     await board.store.write(lambda tx: models.roll_back(tx, "wd14"))
     await remap(board)
     before = await pending(board, image)
