@@ -16,7 +16,7 @@ from orchestrator.pipeline.hanging import answer_of
 from orchestrator.records import Float32Tensor, Priority, ServedModel, Uint8Tensor
 from orchestrator.telemetry import Metrics
 
-STACK_SECONDS = 0.06
+STACK_SECONDS = 0.03
 """How long computing a stack may take where others wait for the same version."""
 
 _LINGER = 0.03  # a backfill has time, and a request for one picture costs nearly as much as one for many
