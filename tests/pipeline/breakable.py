@@ -13,10 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 RED_LIMIT = 0.9
 
-SLOW_STEPS = 1_200_000
+SLOW_STEPS = 2_400_000
 """Most of a second's work of one core."""
 
-ENDLESS_STEPS = 40 * SLOW_STEPS
+ENDLESS_STEPS = 20 * SLOW_STEPS
 """Far longer than anybody waits; yet what is left of a hung backend gives its core back in the end."""
 
 _CONFIG = """
