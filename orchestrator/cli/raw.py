@@ -96,7 +96,8 @@ def keep(
     if policy is not RawPolicy.KEEP and not yes:
         found = with_store(lambda store: retention.raw_of(store, name, version))
         if not force:
-            with_store(lambda _: _check(found))
+            # Now, rather than after the question.
+            retention.expect_not_needed(name, version, found.row.state)
         typer.confirm(_question(found, newest or 0, force), abort=True)
     with_store(
         lambda store: retention.set_policy(
@@ -105,11 +106,6 @@ def keep(
     )
     found = with_store(lambda store: retention.raw_of(store, name, version))
     typer.echo(f"{name} {version}: {_kept(found)}; there are about {found.stored.rows:,} rows now")
-
-
-async def _check(found: RawOf) -> None:
-    """Refuse now what would be refused after the question."""
-    retention.expect_not_needed(found.row.name, found.row.version, found.row.state)
 
 
 def _question(found: RawOf, newest: int, force: bool) -> str:
