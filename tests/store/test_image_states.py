@@ -285,3 +285,11 @@ async def test_the_backlog_is_counted_by_state_and_age(board: SmallBoard) -> Non
     }
     assert age is not None
     assert 100 <= age < 130
+
+
+async def test_images_are_queued_in_the_order_in_which_they_are_named(board: SmallBoard) -> None:
+    # Given images that have ended, the most valuable one named first
+    ids = [await board.suggested({"smile": 9000}) for _ in range(3)]
+    wanted = [ids[1], ids[2], ids[0]]
+    # When they are queued, then messages go out in that order
+    assert await board.store.write(lambda tx: images.requeue_many(tx, wanted, Priority.BACKFILL)) == wanted
