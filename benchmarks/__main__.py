@@ -67,7 +67,7 @@ def backfill_live_(
 
 @app.command("pipeline")
 def pipeline_(
-    images: Annotated[int, typer.Option(min=64, help="How many images a round has, of three.")] = 3000,
+    images: Annotated[int, typer.Option(min=64, help="How many images a round has, of three.")] = 5000,
     vit_images: Annotated[int, typer.Option(min=0, help="The same, of five, with the large model.")] = 8,
 ) -> None:
     """What a backfill costs: with a model that computes nothing, and with one as large as the real one."""

@@ -7,7 +7,7 @@ import pytest
 from picture_samples import Sample, drawing, encoded, exact_samples, photograph, reduced_samples
 from PIL import Image, ImageOps
 
-from orchestrator.images.letterbox import letterbox
+from orchestrator.images.letterbox import BAND, letterbox
 from orchestrator.images.prepare import prepare
 from orchestrator.records import Geometry, Uint8Tensor
 
@@ -32,6 +32,12 @@ def difference(ours: Uint8Tensor, theirs: Uint8Tensor) -> np.ndarray:
     return np.abs(ours.astype(np.int16) - theirs.astype(np.int16))
 
 
+def is_rounded_like(ours: Uint8Tensor, theirs: Uint8Tensor) -> bool:
+    """Whether they differ by no more than how two libraries round (ADR 25)."""
+    gap = difference(ours, theirs)
+    return bool(gap.max() <= 2 and (gap > 1).mean() <= 1e-4 and (gap > 0).mean() <= 0.02)
+
+
 @pytest.mark.parametrize("sample", exact_samples(), ids=repr)
 def test_a_picture_is_prepared_as_the_contract_says(sample: Sample) -> None:
     data = sample.make()
@@ -40,7 +46,7 @@ def test_a_picture_is_prepared_as_the_contract_says(sample: Sample) -> None:
 
     tensor = prepared.tensors[MODEL]
     assert (tensor.shape, tensor.dtype) == ((448, 448, 3), np.uint8)
-    assert difference(tensor, reference(data)).max() <= 1
+    assert is_rounded_like(tensor, reference(data))
 
 
 @pytest.mark.parametrize("sample", reduced_samples(), ids=repr)
@@ -68,7 +74,16 @@ def test_other_families_geometries_are_exact_too(filter_, size, target) -> None:
 
     tensor = prepare(data, [geometry]).tensors[geometry]
 
-    assert difference(tensor, reference(data, geometry)).max() <= 1
+    assert is_rounded_like(tensor, reference(data, geometry))
+
+
+def test_a_picture_of_many_bands_is_one_picture() -> None:
+    # Given one that is taken along its first axis in bands, and whose margin lies on the other
+    image = drawing(300, 2 * BAND + 451)
+
+    tensor = letterbox(image, MODEL)
+
+    assert is_rounded_like(tensor, reference(encoded(image, "PNG", compress_level=1)))
 
 
 def test_one_decoding_serves_every_geometry() -> None:
@@ -93,7 +108,7 @@ def test_the_order_matters_and_ours_is_the_contracts() -> None:
     right = reference(encoded(image, "PNG"))
 
     assert difference(np.asarray(wrong), right).max() > 48
-    assert difference(letterbox(image, MODEL), right).max() <= 1
+    assert is_rounded_like(letterbox(image, MODEL), right)
 
 
 def test_sixteen_bit_grey_keeps_its_high_byte() -> None:
