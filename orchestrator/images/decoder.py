@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -235,18 +235,25 @@ class Decoder:
     async def _exchange(self, head: bytes, data: bytes, *, fresh: bool) -> tuple[bytes, bytes]:
         child = await self._take(fresh=fresh)
         self._busy.add(child)
+        patience = _Patience(child, self._timeout)
         try:
-            answer = await _in_time(child.exchange(head, data), self._timeout)
-        except TimeoutError as error:
+            answer = await child.exchange(head, data)
+        except ChildDied as error:
             self._end(child)
+            if not patience.lost:
+                raise
             detail = f"decoding took longer than {self._timeout:g} s"
             raise DecodeError(detail, code=DecodeCode.DECODE_TIMEOUT.value) from error
         except BaseException:
             self._end(child)
             raise
         finally:
+            patience.end()
             self._busy.discard(child)
-        self._idle.append(child)
+        if patience.lost:  # struck while its answer lay here unread
+            self._end(child)
+        else:
+            self._idle.append(child)
         return answer
 
     async def _take(self, *, fresh: bool) -> _Child:
@@ -277,25 +284,33 @@ class Decoder:
         task.add_done_callback(self._ending.discard)
 
 
-async def _in_time(
-    exchange: Coroutine[None, None, tuple[bytes, bytes]], seconds: float
-) -> tuple[bytes, bytes]:
-    """Wait for an answer at most `seconds` of this process's own time, raising TimeoutError after that.
+class _Patience:
+    """Ends a child that has not answered after `seconds` of this process's own time.
 
     Counted in slices: when this process was stopped or the machine slept, the answer may lie unread while
-    one timer over it all has run out, and a good picture would fail for good.
+    one timer over it all has run out, and a good picture would fail for good. A timer rather than a task that
+    is waited for: that is five turns of a busy loop fewer between two pictures of a child.
     """
-    answer = asyncio.ensure_future(exchange)
-    try:
-        for _ in range(_SLICES):
-            if (await asyncio.wait({answer}, timeout=seconds / _SLICES))[0]:
-                return answer.result()
-        raise TimeoutError
-    finally:
-        if not answer.done():
-            answer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await answer
+
+    def __init__(self, child: _Child, seconds: float) -> None:
+        self.lost = False
+        self._child = child
+        self._slice = seconds / _SLICES
+        self._left = _SLICES
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(self._slice, self._pass)
+
+    def end(self) -> None:
+        """The child has answered, or died."""
+        self._timer.cancel()
+
+    def _pass(self) -> None:
+        self._left -= 1
+        if self._left:
+            self._timer = self._loop.call_later(self._slice, self._pass)
+        else:
+            self.lost = True
+            self._child.strike()
 
 
 def _unavailable(detail: str) -> TransientError:
