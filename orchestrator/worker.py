@@ -30,8 +30,8 @@ METRICS_FOLDER_VARIABLE = "dramatiq_prom_db"
 # A live message is one image, a backfill message 64: while the last of one are stored, others are decoded.
 THREADS = {Priority.LIVE: 16, Priority.BACKFILL: 3}
 
-# Where decoding children of both queues compete for a core, somebody waits for the live one's.
-BACKFILL_NICENESS = 10
+# Where decoding children of both queues compete for a core, somebody waits for the live one's: the utmost.
+BACKFILL_NICENESS = 19
 
 # How often idle consumers ask Redis, in ms, and how many messages a process may hold: less than its threads
 # would leave some idle, more would keep messages from other workers.
