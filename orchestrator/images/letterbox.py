@@ -5,7 +5,7 @@ offsets gives other numbers, and building the square costs gigabytes for a long 
 filter only sees as far as its support, so the margin matters only within that distance of the picture:
 the strip of margin that the filter touches is built, the pixels that can touch the picture are resampled
 through a float `box`, and the rest of the canvas is plain pad colour. The result is the reference's, but for
-one value in some hundreds that is off by 1/255 and one in a million that is off by 2/255 (ADR 25).
+one value in some hundreds that is off by 1/255 and, in few pictures, a handful off by 2/255 (ADR 25).
 
 Two explicit passes, horizontal then vertical: one `resize()` of the unpadded content would choose the order
 by cost, and the 8-bit intermediate makes the orders differ visibly.

@@ -74,7 +74,7 @@ def test_other_families_geometries_are_exact_too(filter_, size, target) -> None:
 
     tensor = prepare(data, [geometry]).tensors[geometry]
 
-    assert is_rounded_like(tensor, reference(data, geometry))
+    assert difference(tensor, reference(data, geometry)).max() <= 1
 
 
 def test_a_picture_of_many_bands_is_one_picture() -> None:
@@ -83,7 +83,7 @@ def test_a_picture_of_many_bands_is_one_picture() -> None:
 
     tensor = letterbox(image, MODEL)
 
-    assert is_rounded_like(tensor, reference(encoded(image, "PNG", compress_level=1)))
+    assert difference(tensor, reference(encoded(image, "PNG", compress_level=1))).max() <= 1
 
 
 def test_one_decoding_serves_every_geometry() -> None:
@@ -108,7 +108,7 @@ def test_the_order_matters_and_ours_is_the_contracts() -> None:
     right = reference(encoded(image, "PNG"))
 
     assert difference(np.asarray(wrong), right).max() > 48
-    assert is_rounded_like(letterbox(image, MODEL), right)
+    assert difference(letterbox(image, MODEL), right).max() <= 1
 
 
 def test_sixteen_bit_grey_keeps_its_high_byte() -> None:
